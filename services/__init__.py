@@ -1,0 +1,18 @@
+"""The path of a report, step by step, and where each step lives.
+
+accept     publisher/accept      POST /fhir: parse, bound, tell creates from Bundles, answer
+check      publisher/check       structure gate, then profile rules; pure
+derive     publisher/derive      contract, parties, stage, kind, identity, facets; pure
+store      publisher/store       version + outbox row + audit row, one transaction, then 201
+emit       publisher/emit        outbox -> event log, in contract order, at least once
+consume    notifier/consume      event log -> here, read position in the database
+match      notifier/match        which subscriptions an event fires, by index; pure
+enqueue    notifier/enqueue      events, event numbers and read position, one transaction
+render     notifier/render       the bytes and headers of one notification; pure
+send       notifier/send         one HTTP try, bounded and classified
+record     notifier/record       verdict -> delivered, retry at, given up
+watch      notifier/watch        what operators see, from the durable rows alone
+
+Being a process: clock, settings, logs, metrics, fhir_http, principal, event_log (+ _kafka, _outbox),
+database, wakeup, lifecycle. Each service has one `wiring`, the only module that names concrete classes.
+"""

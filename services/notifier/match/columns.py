@@ -1,0 +1,146 @@
+"""Which terms of a query can be looked up, and under which values: the plan by which a query is filed.
+
+A *column* is one reading of one facet: all of it, the code of a token, the URL of a canonical. A term that
+some reading can answer by equality becomes a lookup in that column. At most three terms of a query do, the most
+selective first, so that the values an event has to be looked up under stay few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import product
+from math import prod
+from typing import Any, Final, TypeAlias
+
+from schemas.facets import Facets
+from schemas.search.parameters import Modifier
+from schemas.search.predicate import equal_form, facet_name
+from schemas.search.values import Canonical, MetricScore, Query, Term, Token
+
+MOST_TERMS: Final = 3
+"""Most terms of a query that are looked up."""
+
+MOST_PLACES: Final = 16
+"""Most combinations of values a query is filed under, unless its first term alone has more."""
+
+_SELECTIVE: Final = (
+    "_id", "identifier", "contract", "provider", "subject-organization", "subject", "measure", "quality-measure",
+    "provider-identifier", "evaluated-resource", "reporter", "payer", "payer-identifier", "metric-score", "metric",
+    "payment-stream", "stage", "kind", "lob", "category", "status", "program-model", "cohort",
+)  # fmt: skip
+"""Parameters from the most selective to the least; those not named come last."""
+
+_MANY: Final = frozenset(
+    {"identifier", "evaluated-resource", "metric-score", "metric", "payment-stream", "program-model", "_tag",
+     "_security", "_profile", "cohort", "provider-identifier", "payer-identifier"}
+)  # fmt: skip
+"""Parameters a report has many values of. One of them a query: two would multiply."""
+
+
+class Reading(Enum):
+    """How a facet value is looked up."""
+
+    WHOLE = auto()
+    CODE = auto()
+    URL = auto()
+    METRIC = auto()
+
+
+Column: TypeAlias = tuple[str, Reading]
+Signature: TypeAlias = tuple[Column, ...]
+Place: TypeAlias = tuple[str, ...]
+"""One value for each column of a signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a query is filed: under every one of the places; what is left of it must still hold."""
+
+    signature: Signature
+    places: tuple[Place, ...]
+    residual: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    term: Term
+    column: Column
+    values: tuple[str, ...]
+    sufficient: bool
+    """Whether equality in the column is all the term asks."""
+
+
+def plan(query: Query) -> Plan:
+    """Return how the query is filed; without any term to look up it has one place, the empty one."""
+    chosen: list[_Lookup] = []
+    for lookup in sorted(filter(None, map(_lookup, query.terms)), key=_rank):
+        if _fits(lookup, chosen):
+            chosen.append(lookup)
+    answered = {id(each.term) for each in chosen if each.sufficient}
+    return Plan(
+        signature=tuple(each.column for each in chosen),
+        places=tuple(product(*(each.values for each in chosen))),
+        residual=tuple(term for term in query.terms if id(term) not in answered),
+    )
+
+
+def read(facets: Facets, column: Column) -> tuple[str, ...]:
+    """Return what an event with these facets is looked up under in the column, each value once."""
+    name, reading = column
+    found: Sequence[Any] = facets.get(name, ())
+    match reading:
+        case Reading.WHOLE:
+            return tuple(dict.fromkeys(found))
+        case Reading.CODE:
+            return tuple({value.partition("|")[2] for value in found})
+        case Reading.URL:
+            return tuple({value.partition("|")[0] for value in found})
+        case Reading.METRIC:
+            return tuple({value[0].partition("|")[2] for value in found})
+
+
+def _rank(lookup: _Lookup) -> tuple[int, str]:
+    name = lookup.term.parameter.name
+    return (_SELECTIVE.index(name) if name in _SELECTIVE else len(_SELECTIVE), name)
+
+
+def _fits(lookup: _Lookup, chosen: list[_Lookup]) -> bool:
+    if not chosen:
+        return True
+    names = {each.term.parameter.name for each in chosen}
+    return (
+        len(chosen) < MOST_TERMS
+        and lookup.term.parameter.name not in names
+        and (lookup.term.parameter.name not in _MANY or names.isdisjoint(_MANY))
+        and prod(len(each.values) for each in chosen) * len(lookup.values) <= MOST_PLACES
+    )
+
+
+def _lookup(term: Term) -> _Lookup | None:
+    """Return the lookup that is necessary for the term to hold, `None` when there is none."""
+    if term.modifier in {Modifier.NOT, Modifier.MISSING}:
+        return None
+    equal = [equal_form(term, value) for value in term.values]
+    if all(equal) and term.parameter.system is None:
+        return _in(term, Reading.WHOLE, [form for forms in equal for form in forms], sufficient=True)
+    tokens = [value for value in term.values if isinstance(value, Token) and value.code is not None]
+    if len(tokens) == len(term.values):
+        # One column for `settled` and `system|settled`: where the system was named it is checked afterwards.
+        sufficient = all(value.system is None for value in tokens)
+        return _in(term, Reading.CODE, [str(value.code) for value in tokens], sufficient=sufficient)
+    canonicals = [value for value in term.values if isinstance(value, Canonical)]
+    if len(canonicals) == len(term.values):
+        sufficient = all(value.version is None for value in canonicals)
+        return _in(term, Reading.URL, [value.url for value in canonicals], sufficient=sufficient)
+    scores = [
+        value for value in term.values if isinstance(value, MetricScore) and value.metric.code is not None
+    ]
+    if len(scores) == len(term.values):
+        return _in(term, Reading.METRIC, [str(value.metric.code) for value in scores], sufficient=False)
+    return None
+
+
+def _in(term: Term, reading: Reading, values: list[str], *, sufficient: bool) -> _Lookup:
+    return _Lookup(term, (facet_name(term), reading), tuple(dict.fromkeys(values)), sufficient)

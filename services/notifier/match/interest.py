@@ -1,0 +1,84 @@
+"""What one subscription wants to hear of, and by which events it is told.
+
+A classic Subscription judges the new version, on every write but never on a delete (R4 Subscription page,
+scope). A topic Subscription follows its topic's triggers; when a report is withdrawn or deleted it judges what
+was superseded too, so that whoever was told of a report is told that it is gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+from schemas.event import EventType
+from schemas.facets import Facets, token
+from schemas.fhir import REPORT_STAGE_SYSTEM
+from schemas.search.values import Query
+from schemas.topics import Topic, Trigger
+
+
+class EventView(Protocol):
+    """What matching reads of an event. `schemas.event.ReportEvent` is one, a stored event another."""
+
+    @property
+    def type(self) -> EventType:
+        """What happened to the report."""
+
+    @property
+    def time(self) -> datetime:
+        """When the version was accepted; `ap` counts from here, so a replay matches the same."""
+
+    @property
+    def facets(self) -> Facets:
+        """The facets of this version; of the last one when it is a deletion."""
+
+    @property
+    def previous_facets(self) -> Facets | None:
+        """The facets of what this version supersedes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """One subscription, as the index knows it."""
+
+    subscription: str
+    """Its id."""
+    organisations: frozenset[str]
+    """Whom it may hear for: only reports one of them is party to can match. `*` is party to all."""
+    query: Query
+    triggers: tuple[Trigger, ...]
+    also_previous: bool
+    """Whether a withdrawal or deletion is judged on the superseded facets as well."""
+
+    @classmethod
+    def classic(cls, subscription: str, organisations: frozenset[str], query: Query) -> Interest:
+        """Return the interest of a classic Subscription with these criteria."""
+        return cls(subscription, organisations, query, CLASSIC_TRIGGERS, also_previous=False)
+
+    @classmethod
+    def in_topic(
+        cls, subscription: str, organisations: frozenset[str], query: Query, topic: Topic
+    ) -> Interest:
+        """Return the interest of a topic Subscription; `query` holds its filters."""
+        return cls(subscription, organisations, query, topic.triggers, also_previous=True)
+
+
+CLASSIC_TRIGGERS: Final = tuple(Trigger(event) for event in EventType if event is not EventType.DELETED)
+"""Every write; a delete is none."""
+
+GONE: Final = frozenset({EventType.WITHDRAWN, EventType.DELETED})
+"""The events that tell of a report that it is gone."""
+
+
+def triggered(triggers: tuple[Trigger, ...], event: EventView) -> bool:
+    """Tell whether one of the triggers accepts the event, whatever the facets say otherwise."""
+    return any(
+        trigger.event is event.type and (trigger.previously is None or _was(event, trigger.previously))
+        for trigger in triggers
+    )
+
+
+def _was(event: EventView, stage: str) -> bool:
+    before = event.facets if event.previous_facets is None else event.previous_facets
+    return token(REPORT_STAGE_SYSTEM, stage) in before.get("stage", ())

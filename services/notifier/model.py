@@ -1,0 +1,133 @@
+"""The values the notifier's steps hand each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from schemas.event import EventType, Interaction
+
+SubscriptionKind = Literal["classic", "topic"]
+Content = Literal["empty", "id-only", "full-resource"]
+
+
+class Status(StrEnum):
+    """`Subscription.status` (R4, required binding)."""
+
+    REQUESTED = "requested"
+    ACTIVE = "active"
+    ERROR = "error"
+    OFF = "off"
+
+
+class LaneState(StrEnum):
+    """What a lane does when it is due."""
+
+    HANDSHAKE = "handshake"
+    OPEN = "open"
+    PARKED = "parked"
+    """The schedule ran out: a classic head is still tried now and then, a topic's waits for its client."""
+    HELD = "held"
+    """Nothing is sent: in `error` after a failed handshake, or `off`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where and how one subscription wants to be told."""
+
+    subscription: str
+    kind: SubscriptionKind
+    status: Status
+    endpoint: str
+    mime: str | None
+    content: Content | None
+    topic: str | None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    timeout: int | None = None
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """One notification: an event under the number this subscription knows it by."""
+
+    number: int
+    report_id: str
+    version: int
+    type: EventType
+    interaction: Interaction
+    accepted_at: datetime
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one POST carries. Its numbers and its id are the same on every try."""
+
+    subscription: str
+    owed: Sequence[Owed]
+
+    @property
+    def first(self) -> int:
+        """Lowest event number."""
+        return self.owed[0].number
+
+    @property
+    def last(self) -> int:
+        """Highest event number."""
+        return self.owed[-1].number
+
+    @property
+    def webhook_id(self) -> str:
+        """The receiver's idempotency key (Standard Webhooks)."""
+        return f"{self.subscription}_{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, ready to send."""
+
+    method: Literal["POST", "PUT"]
+    url: str
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+    deadline: float
+    """Seconds for connect, headers and body together."""
+
+
+class Failure(StrEnum):
+    """Why a try did not deliver: what an operator filters by."""
+
+    TIMEOUT = "timeout"
+    CONNECT = "connect"
+    DNS = "dns"
+    TLS = "tls"
+    RESET = "reset"
+    REDIRECT = "redirect"
+    HTTP_4XX = "http_4xx"
+    HTTP_5XX = "http_5xx"
+    BLOCKED = "blocked"
+    PROTOCOL = "protocol"
+    UNSENDABLE = "unsendable"
+    """The request itself cannot be put on the wire: a header or URL that no client would send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one try came to; a network error and a 500 are the same kind of value."""
+
+    status: int | None
+    failure: Failure | None
+    said: str
+    """In words, for an operator: bounded, never a body or a header of ours."""
+    milliseconds: int
+    retry_after: float | None = None
+    """Seconds the endpoint asked for."""
+
+    @property
+    def delivered(self) -> bool:
+        """Tell whether the endpoint took it: any 2xx (R-134)."""
+        return self.status is not None and 200 <= self.status < 300

@@ -1,0 +1,192 @@
+"""Turns written down: lanes moved, attempts kept, statuses changed; one transaction for all that wait.
+
+A turn whose claim no longer holds is dropped whole: another notifier holds the lane and will record.
+Locks are taken in one order everywhere: counter, lane, subscription, each by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services import logs, metrics
+from services.clock import Clock
+from services.database import Database, UtcDateTime
+from services.notifier import tables as t
+from services.notifier.model import Status
+from services.notifier.record.turn import Turn
+from services.notifier.record.verdict import GiveUp, outcome_of
+
+log = logs.get(__name__)
+
+
+async def record(database: Database, clock: Clock, turns: Sequence[Turn]) -> None:
+    """Write the turns whose claims still hold."""
+    turns = sorted(turns, key=lambda turn: turn.lane.subscription)
+    async with database.write() as connection:
+        await _lock_counters(connection, [turn for turn in turns if turn.status is Status.OFF])
+        now, held = await _held(connection, database, clock, turns)
+        kept = [turn for turn in turns if turn.lane.claim == held.get(turn.lane.subscription, (None, 0))[0]]
+        if lost := len(turns) - len(kept):
+            metrics.LEASES_LOST.inc(lost)
+            log.warning("leases_lost", turns=lost)
+        if not kept:
+            return
+        await connection.execute(_MOVE, [_moved(turn, now, held[turn.lane.subscription][1]) for turn in kept])
+        if tries := [row for turn in kept for row in _attempts(turn)]:
+            await connection.execute(sa.insert(t.attempt), tries)
+        if refused := [row for turn in kept for row in _given_up(turn)]:
+            await connection.execute(sa.insert(t.given_up), refused)
+        if changed := [turn for turn in kept if turn.status is not None]:
+            await connection.execute(_STATUS, [_status(turn, now) for turn in changed])
+        if gone := [turn.lane.subscription for turn in kept if turn.status is Status.OFF]:
+            await connection.execute(
+                sa.update(t.counter).where(t.counter.c.subscription_id.in_(gone)).values(numbering=False)
+            )
+
+
+async def _lock_counters(connection: AsyncConnection, turns: Sequence[Turn]) -> None:
+    if turns:
+        counter = t.counter
+        await connection.execute(
+            sa.select(counter.c.subscription_id)
+            .where(counter.c.subscription_id.in_([turn.lane.subscription for turn in turns]))
+            .order_by(counter.c.subscription_id)
+            .with_for_update()
+        )
+
+
+async def _held(
+    connection: AsyncConnection, database: Database, clock: Clock, turns: Sequence[Turn]
+) -> tuple[datetime, dict[str, tuple[str | None, int]]]:
+    lane = t.lane
+    rows = await connection.execute(
+        sa.select(
+            lane.c.subscription_id, lane.c.claim_id, lane.c.last_number, database.now(clock).label("now")
+        )
+        .where(lane.c.subscription_id.in_([turn.lane.subscription for turn in turns]))
+        .order_by(lane.c.subscription_id)
+        .with_for_update()
+    )
+    now = clock.now()
+    held: dict[str, tuple[str | None, int]] = {}
+    for row in rows:
+        now = row.now
+        held[row.subscription_id] = (row.claim_id, row.last_number)
+    return now, held
+
+
+_PLAIN = (
+    "state",
+    "next_number",
+    "plan_first",
+    "plan_last",
+    "plan_size",
+    "retry",
+    "refusals",
+    "due_at",
+    "claim_id",
+)
+_tried = sa.bindparam("tried", type_=sa.Boolean)
+_fails = sa.bindparam("fails", type_=sa.Boolean)
+_now = sa.bindparam("at", type_=UtcDateTime())
+
+_MOVE = (
+    sa.update(t.lane)
+    .where(t.lane.c.subscription_id == sa.bindparam("of"))
+    .values({name: sa.bindparam(f"to_{name}") for name in _PLAIN})
+    .values(
+        # A turn that tried nothing says nothing about the endpoint: what is known of it stays.
+        failure=sa.case((_tried, sa.bindparam("to_failure", type_=sa.Text)), else_=t.lane.c.failure),
+        said=sa.case((_tried, sa.bindparam("to_said", type_=sa.Text)), else_=t.lane.c.said),
+        failing_since=sa.case(
+            (sa.not_(_tried), t.lane.c.failing_since),
+            (_fails, sa.func.coalesce(t.lane.c.failing_since, _now)),
+            else_=sa.null(),
+        ),
+    )
+)
+
+
+def _moved(turn: Turn, now: datetime, last_number: int) -> dict[str, Any]:
+    lane, answer = turn.lane, turn.last_answer
+    if turn.asleep:
+        due = None
+    elif turn.wait is not None:
+        due = now + timedelta(seconds=turn.wait)
+    else:
+        # Due at once, but behind every lane that was due before: a lane that was served goes to the back.
+        due = now if lane.next_number <= last_number else None
+    failed = answer if answer is not None and not answer.delivered else None
+    return {
+        "of": lane.subscription,
+        "to_state": lane.state.value,
+        "to_next_number": lane.next_number,
+        "to_plan_first": lane.plan_first,
+        "to_plan_last": lane.plan_last,
+        "to_plan_size": lane.plan_size,
+        "to_retry": lane.retry,
+        "to_refusals": lane.refusals,
+        "to_due_at": due,
+        "to_claim_id": None,
+        "to_failure": None if failed is None or failed.failure is None else failed.failure.value,
+        "to_said": None if failed is None else failed.said,
+        "tried": answer is not None,
+        "fails": failed is not None,
+        "at": now,
+    }
+
+
+def _attempts(turn: Turn) -> list[dict[str, Any]]:
+    return [
+        {
+            "subscription_id": turn.lane.subscription,
+            "webhook_id": tried.webhook_id,
+            "first_number": tried.first,
+            "last_number": tried.last,
+            "at": tried.at,
+            "milliseconds": tried.answer.milliseconds,
+            "outcome": outcome_of(tried.verdict),
+            "failure": None if tried.answer.failure is None else tried.answer.failure.value,
+            "status": tried.answer.status,
+            "said": tried.answer.said,
+        }
+        for tried in turn.tries
+    ]
+
+
+def _given_up(turn: Turn) -> list[dict[str, Any]]:
+    return [
+        {
+            "subscription_id": turn.lane.subscription,
+            "number": number,
+            "reason": tried.verdict.reason,
+            "at": tried.at,
+        }
+        for tried in turn.tries
+        if isinstance(tried.verdict, GiveUp)
+        for number in range(tried.first, tried.last + 1)
+    ]
+
+
+_STATUS = (
+    sa.update(t.subscription)
+    .where(t.subscription.c.id == sa.bindparam("of"))
+    .values(
+        status=sa.bindparam("to_status"),
+        error=sa.bindparam("to_error"),
+        version=t.subscription.c.version + 1,
+        last_updated=sa.bindparam("at"),
+    )
+)
+
+
+def _status(turn: Turn, now: datetime) -> dict[str, Any]:
+    answer = turn.last_answer
+    failed = turn.status is not Status.ACTIVE and answer is not None
+    said = answer.said if failed and answer is not None else None
+    return {"of": turn.lane.subscription, "to_status": turn.status, "to_error": said, "at": now}

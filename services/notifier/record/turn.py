@@ -1,0 +1,42 @@
+"""What one claim of a lane came to: the tries, and the lane as they leave it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.notifier.model import Answer, Channel, Status
+from services.notifier.record.lane import Lane
+from services.notifier.record.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One try, as the attempt table keeps it."""
+
+    webhook_id: str
+    first: int
+    last: int
+    at: datetime
+    answer: Answer
+    verdict: Verdict
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one claim of a lane came to."""
+
+    lane: Lane
+    channel: Channel
+    tries: list[Tried] = field(default_factory=list)
+    wait: float | None = None
+    """Seconds until the lane is due again; `None`: at once if it owes anything."""
+    status: Status | None = None
+    """The subscription's new status, if the turn changed it."""
+    asleep: bool = False
+    """Nothing makes the lane due but its client or an operator."""
+
+    @property
+    def last_answer(self) -> Answer | None:
+        """The answer to the last try, if there was one."""
+        return self.tries[-1].answer if self.tries else None

@@ -1,0 +1,19 @@
+"""Classic R4 rest-hook: the endpoint is told of one report version at a time.
+
+Source: R4 Subscription `#channels`: with a payload the endpoint is the service base and gets an update;
+without one it gets a POST with no body.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from services.notifier.model import Batch, Channel
+
+
+def classic_target(channel: Channel, batch: Batch) -> tuple[Literal["POST", "PUT"], str, bytes]:
+    """Return method, URL and body for the one event of a classic batch."""
+    (owed,) = batch.owed
+    if channel.mime is None:
+        return "POST", channel.endpoint, b""
+    return "PUT", f"{channel.endpoint.rstrip('/')}/MeasureReport/{owed.report_id}", owed.body

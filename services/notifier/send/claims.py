@@ -1,0 +1,194 @@
+"""Due lanes leased, their plan fixed in the same statement, and what their batches carry.
+
+A claimed lane's `due_at` is when its lease runs out, so a lane whose holder died is simply due again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.event import EventType
+from services.clock import Clock
+from services.database import Database, UtcDateTime
+from services.notifier import tables as t
+from services.notifier.model import Batch, Channel, LaneState, Owed, Status
+from services.notifier.record.lane import AHEAD, Lane
+
+WINDOW = 64
+"""Most notifications of one lane loaded at a time; a longer plan goes on under the next claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A leased lane with what it needs to be sent; no batch when its turn is a handshake."""
+
+    lane: Lane
+    channel: Channel
+    batches: Sequence[Batch] = field(default=())
+
+
+async def claim(database: Database, clock: Clock, *, fresh: int, retries: int, lease: float) -> list[Claimed]:
+    """Lease up to `fresh` lanes that have not failed and up to `retries` that have, longest due first.
+
+    The two are counted apart, so that first attempts never wait behind retries.
+    """
+    claim_id = clock.uuid7()
+    async with database.write() as connection:
+        lanes: list[Lane] = []
+        for failed, at_most in ((False, fresh), (True, retries)):
+            if at_most > 0:
+                statement = _claim(
+                    database, clock, failed=failed, at_most=at_most, lease=lease, claim_id=claim_id
+                )
+                lanes += [_lane(row, claim_id) for row in await connection.execute(statement)]
+        if not lanes:
+            return []
+    async with database.read() as connection:
+        return await _load(connection, lanes)
+
+
+def _claim(
+    database: Database, clock: Clock, *, failed: bool, at_most: int, lease: float, claim_id: str
+) -> sa.Update | sa.sql.dml.ReturningUpdate[Any]:
+    lane = t.lane
+    due = (
+        sa.select(lane.c.subscription_id)
+        .where(lane.c.due_at <= database.now(clock), (lane.c.retry > 0) if failed else (lane.c.retry == 0))
+        .order_by(lane.c.due_at)
+        .limit(at_most)
+        .with_for_update(skip_locked=True)
+    )
+    goes_on = lane.c.plan_last >= lane.c.next_number
+    furthest = lane.c.next_number + lane.c.batch_size * AHEAD - 1
+    planned = sa.case((lane.c.last_number < furthest, lane.c.last_number), else_=furthest)
+    return (
+        sa.update(lane)
+        .where(lane.c.subscription_id.in_(due))
+        .values(
+            claim_id=claim_id,
+            due_at=database.after(clock, lease),
+            plan_first=sa.case((goes_on, lane.c.plan_first), else_=lane.c.next_number),
+            plan_last=sa.case((goes_on, lane.c.plan_last), else_=planned),
+            plan_size=sa.case((goes_on, lane.c.plan_size), else_=lane.c.batch_size),
+        )
+        .returning(*lane.c)
+    )
+
+
+def _lane(row: Any, claim_id: str) -> Lane:
+    return Lane(
+        subscription=row.subscription_id,
+        claim=claim_id,
+        state=LaneState(row.state),
+        next_number=row.next_number,
+        last_number=row.last_number,
+        plan_first=row.plan_first,
+        plan_last=row.plan_last,
+        plan_size=row.plan_size,
+        retry=row.retry,
+        refusals=row.refusals,
+    )
+
+
+_ROWS = """
+    SELECT s.id AS subscription_id, s.kind, s.status, s.endpoint, s.mime, s.content, s.criteria, s.headers,
+           s.timeout, s.version AS subscription_version, n.number, e.report_id, e.version, e.type, e.interaction,
+           e.accepted_at, e.body
+    FROM {wanted} JOIN subscription s ON s.id = w.id
+    LEFT JOIN notification n ON n.subscription_id = w.id AND n.number BETWEEN w.first AND w.last
+    LEFT JOIN event e ON e.seq = n.event_seq
+    ORDER BY s.id, n.number
+"""
+_ROWS_POSTGRESQL = sa.text(
+    _ROWS.format(
+        wanted="unnest(CAST(:ids AS text[]), CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[]))"
+        " AS w(id, first, last)"
+    )
+)
+_ROWS_SQLITE = sa.text(
+    _ROWS.format(
+        wanted="(SELECT value ->> 0 AS id, value ->> 1 AS first, value ->> 2 AS last FROM json_each(:wanted)) AS w"
+    )
+).columns(accepted_at=UtcDateTime())
+
+
+async def _load(connection: AsyncConnection, lanes: list[Lane]) -> list[Claimed]:
+    wanted = [_window(lane) for lane in lanes]
+    if connection.dialect.name == "sqlite":
+        rows = await connection.execute(_ROWS_SQLITE, {"wanted": orjson.dumps(wanted).decode()})
+    else:
+        ids, firsts, lasts = (list(column) for column in zip(*wanted, strict=True))
+        rows = await connection.execute(_ROWS_POSTGRESQL, {"ids": ids, "firsts": firsts, "lasts": lasts})
+    channels: dict[str, Channel] = {}
+    owed: dict[str, dict[int, Owed]] = {}
+    for row in rows:
+        if row.subscription_id not in channels:
+            channels[row.subscription_id] = channel_of(row)
+            owed[row.subscription_id] = {}
+        if row.number is not None:
+            owed[row.subscription_id][row.number] = _owed(row)
+    # A lane whose subscription is gone was deleted between the claim and here: nothing is owed any more.
+    return [
+        Claimed(lane, channels[lane.subscription], _batches(lane, owed[lane.subscription]))
+        for lane in lanes
+        if lane.subscription in channels
+    ]
+
+
+def _window(lane: Lane) -> tuple[str, int, int]:
+    if lane.state is LaneState.HANDSHAKE:
+        return lane.subscription, 0, -1
+    last = lane.next_number - 1
+    for _, batch_last in lane.batches():
+        if batch_last - lane.next_number + 1 > WINDOW and last >= lane.next_number:
+            break
+        last = batch_last
+    return lane.subscription, lane.next_number, last
+
+
+def _batches(lane: Lane, owed: dict[int, Owed]) -> list[Batch]:
+    out = []
+    for first, last in lane.batches():
+        numbers = range(first, last + 1)
+        if not all(number in owed for number in numbers):
+            break
+        out.append(Batch(lane.subscription, [owed[number] for number in numbers]))
+    return out
+
+
+def channel_of(row: Any) -> Channel:
+    """Return the channel from a row of `subscription` (its version as `subscription_version`)."""
+    headers = tuple(
+        (name.strip(), value.strip())
+        for name, _, value in (header.partition(":") for header in orjson.loads(row.headers))
+    )
+    return Channel(
+        subscription=row.subscription_id,
+        kind=row.kind,
+        status=Status(row.status),
+        endpoint=row.endpoint,
+        mime=row.mime,
+        content=row.content,
+        topic=row.criteria if row.kind == "topic" else None,
+        headers=headers,
+        timeout=row.timeout,
+        version=row.subscription_version,
+    )
+
+
+def _owed(row: Any) -> Owed:
+    return Owed(
+        number=row.number,
+        report_id=row.report_id,
+        version=row.version,
+        type=EventType(row.type),
+        interaction=row.interaction,
+        accepted_at=row.accepted_at,
+        body=row.body,
+    )

@@ -1,0 +1,154 @@
+"""One HTTP try: request -> answer. Nothing is raised but cancellation; nothing is followed or believed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from services.clock import Clock
+from services.notifier.model import Answer, Failure, Request
+from services.notifier.record.verdict import failure_of
+from services.notifier.send.addresses import BlockedAddressError, socket_factory
+
+SAID_LENGTH = 200
+
+
+class RestHookClient:
+    """Keep-alive connections to all endpoints of one process."""
+
+    def __init__(self, clock: Clock, *, private: bool, response_bytes: int) -> None:
+        """Open lazily; `private` allows loopback and private networks, `response_bytes` caps what is read."""
+        self._clock = clock
+        self._response_bytes = response_bytes
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                socket_factory=socket_factory(private=private),
+                limit=0,
+                ttl_dns_cache=10,
+                keepalive_timeout=30,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=("User-Agent", "Content-Type"),
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def send(self, request: Request) -> Answer:
+        """Try once within `request.deadline`; connect, headers and body together."""
+        started = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(request.deadline):
+                status, retry_after = await self._exchange(request)
+        except (TimeoutError, aiohttp.ClientError, ValueError, OSError) as error:
+            failure, said = _classify(error, request.deadline)
+            return Answer(None, failure, said[:SAID_LENGTH], self._took(started))
+        if 200 <= status < 300:
+            return Answer(status, None, f"answered {status}", self._took(started))
+        return Answer(status, failure_of(status), _in_words(status), self._took(started), retry_after)
+
+    async def _exchange(self, request: Request) -> tuple[int, float | None]:
+        headers = CIMultiDict(request.headers)
+        async with self._session.request(
+            request.method,
+            URL(request.url, encoded=True),
+            data=request.body,
+            headers=headers,
+            allow_redirects=False,
+        ) as response:
+            left = self._response_bytes
+            async for chunk in response.content.iter_any():
+                left -= len(chunk)
+                if left < 0:
+                    # Enough was read to know the status; a connection with more to say is not kept.
+                    response.close()
+                    break
+            return response.status, self._retry_after(response.headers.get("Retry-After"))
+
+    def _retry_after(self, value: str | None) -> float | None:
+        if value is None:
+            return None
+        if value.strip().isdigit():
+            return float(value)
+        try:
+            at = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        return max(0.0, _seconds(at, self._clock.now()))
+
+    def _took(self, started: float) -> int:
+        return round((self._clock.monotonic() - started) * 1000)
+
+
+def _seconds(at: datetime, now: datetime) -> float:
+    return (at - now).total_seconds()
+
+
+def _classify(error: Exception, deadline: float) -> tuple[Failure, str]:  # noqa: PLR0911  # one line a class
+    match error:
+        case aiohttp.ClientConnectorError():
+            return _connect_failure(error)
+        case TimeoutError():
+            return Failure.TIMEOUT, f"no answer within {deadline:g} s"
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | OSError():
+            return Failure.RESET, "the connection was closed before an answer came"
+        case aiohttp.ClientPayloadError():
+            return Failure.PROTOCOL, "the answer's body broke off"
+        case aiohttp.InvalidURL():
+            return Failure.UNSENDABLE, "the URL cannot be requested"
+        case aiohttp.ClientError():
+            return Failure.PROTOCOL, f"the answer is not HTTP: {type(error).__name__}"
+        case _:
+            return Failure.UNSENDABLE, f"the request cannot be sent: {type(error).__name__}"
+
+
+def _connect_failure(error: aiohttp.ClientConnectorError) -> tuple[Failure, str]:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return Failure.TLS, f"no TLS connection to {error.host}: {_tls_reason(error.certificate_error)}"
+    cause = error.os_error
+    if isinstance(cause, BlockedAddressError):
+        return Failure.BLOCKED, str(cause)
+    if isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(cause, socket.gaierror):
+        return Failure.DNS, f"the name {error.host} does not resolve"
+    if isinstance(error, aiohttp.ClientSSLError) or isinstance(cause, ssl.SSLError):
+        return Failure.TLS, f"no TLS connection to {error.host}: {_tls_reason(cause)}"
+    if isinstance(cause, ConnectionRefusedError):
+        return Failure.CONNECT, f"{error.host}:{error.port} refuses connections"
+    return (
+        Failure.CONNECT,
+        f"no connection to {error.host}:{error.port}: {cause.strerror or type(cause).__name__}",
+    )
+
+
+def _tls_reason(cause: BaseException) -> str:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({cause.verify_message})"
+    return type(cause).__name__
+
+
+def _in_words(status: int) -> str:
+    if 300 <= status < 400:
+        return f"answered {status}: redirects are not followed"
+    meaning = {
+        401: "it does not accept our credentials",
+        403: "it forbids this request",
+        404: "there is nothing at this URL",
+        410: "it is gone for good",
+        413: "the notification is too large for it",
+        415: "it does not take this content type",
+        422: "it does not accept this content",
+        429: "it asks us to slow down",
+    }.get(status)
+    return f"answered {status}" + (f": {meaning}" if meaning else "")

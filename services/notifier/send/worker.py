@@ -1,0 +1,161 @@
+"""A claimed lane's batches, one request at a time, in order, until one is not delivered or the lease runs short."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from services import logs, metrics
+from services.clock import Clock
+from services.notifier.model import Answer, Batch, LaneState, Request, Status
+from services.notifier.record.turn import Tried, Turn
+from services.notifier.record.verdict import (
+    Delivered,
+    GiveUp,
+    Park,
+    RetryLater,
+    RetryPolicy,
+    SwitchOff,
+    judge,
+    judge_handshake,
+)
+from services.notifier.render import render_batch, render_handshake
+from services.notifier.send.claims import Claimed
+from services.notifier.send.client import RestHookClient
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Runs turns. Everything it needs to know of the world is handed in."""
+
+    client: RestHookClient
+    clock: Clock
+    policy: RetryPolicy
+    base: str
+    deadline: float
+    lease: float
+    stopping: Callable[[], bool]
+
+    async def take_turn(self, claimed: Claimed) -> Turn:
+        """Send what was claimed; the turn ends at the first batch that is not delivered."""
+        started = self.clock.monotonic()
+        turn = Turn(claimed.lane, claimed.channel)
+        if claimed.lane.state is LaneState.HANDSHAKE:
+            await self._handshake(turn)
+            return turn
+        for batch in claimed.batches:
+            # A send starts only while the lease outlasts it, so no other notifier can be sending too.
+            left = self.lease - (self.clock.monotonic() - started)
+            if self.stopping() or left <= max(self.deadline, float(turn.channel.timeout or 0)):
+                break
+            if not await self._send(turn, batch):
+                break
+        return turn
+
+    async def _handshake(self, turn: Turn) -> None:
+        request = render_handshake(
+            turn.channel,
+            events=turn.lane.next_number - 1,
+            base=self.base,
+            now=self.clock.now(),
+            deadline=self.deadline,
+        )
+        at = self.clock.now()
+        answer = await self._try(request)
+        verdict = judge_handshake(answer, tries=turn.lane.retry, policy=self.policy)
+        turn.tries.append(Tried(dict(request.headers)["webhook-id"], 0, 0, at, answer, verdict))
+        match verdict:
+            case Delivered():
+                turn.status = Status.ACTIVE
+                turn.lane = replace(turn.lane, state=LaneState.OPEN, retry=0)
+            case RetryLater(seconds=seconds):
+                turn.wait = seconds
+                turn.lane = replace(turn.lane, retry=turn.lane.retry + 1)
+            case Park():
+                turn.status, turn.asleep = Status.ERROR, True
+                turn.lane = replace(turn.lane, state=LaneState.HELD)
+
+    async def _send(self, turn: Turn, batch: Batch) -> bool:
+        at = self.clock.now()
+        request = render_batch(turn.channel, batch, base=self.base, now=at, deadline=self.deadline)
+        answer = await self._try(request)
+        verdict = judge(
+            answer,
+            kind=turn.channel.kind,
+            size=len(batch.owed),
+            retry=turn.lane.retry,
+            refusals=turn.lane.refusals,
+            policy=self.policy,
+            jitter=self.clock.random(),
+        )
+        turn.tries.append(Tried(batch.webhook_id, batch.first, batch.last, at, answer, verdict))
+        was = turn.lane.state
+        turn.lane = turn.lane.after(verdict, batch.first, batch.last)
+        if isinstance(verdict, Delivered):
+            for owed in batch.owed:
+                metrics.END_TO_END_SECONDS.observe((self.clock.now() - owed.accepted_at).total_seconds())
+        match verdict:
+            case Delivered() | GiveUp():
+                if was is LaneState.PARKED:
+                    turn.status = Status.ACTIVE
+                return isinstance(verdict, Delivered)
+            case RetryLater(seconds=seconds):
+                turn.wait = seconds
+            case Park(seconds=seconds):
+                turn.status, turn.wait, turn.asleep = Status.ERROR, seconds, seconds is None
+            case SwitchOff():
+                turn.status, turn.asleep = Status.OFF, True
+            case _:
+                pass  # a split batch goes on at once, under the next claim
+        return False
+
+    async def _try(self, request: Request) -> Answer:
+        answer = await self.client.send(request)
+        metrics.ATTEMPT_SECONDS.observe(answer.milliseconds / 1000)
+        metrics.ATTEMPTS.labels("delivered" if answer.delivered else str(answer.failure)).inc()
+        return answer
+
+
+class Deliverer:
+    """Keeps up to `workers` lanes sending, at most half of them on retries, and hands turns to the recorder."""
+
+    def __init__(self, sender: Sender, workers: int, finished: Callable[[Turn], None]) -> None:
+        """Call `finished` with every turn as it ends."""
+        self._sender = sender
+        self._workers = workers
+        self._finished = finished
+        self._running: dict[asyncio.Task[None], bool] = {}
+
+    def room(self) -> tuple[int, int]:
+        """Return how many fresh and how many failed lanes may be claimed now."""
+        retrying = sum(self._running.values())
+        free = self._workers - len(self._running)
+        retries = min(max(0, self._workers // 2 - retrying), free)
+        return max(0, free), retries
+
+    def start(self, claimed: Claimed) -> None:
+        """Begin a lane's turn; it always ends in `finished`."""
+        task = asyncio.create_task(self._run(claimed), name=f"lane {claimed.lane.subscription}")
+        self._running[task] = claimed.lane.retry > 0
+        task.add_done_callback(self._running.pop)
+
+    async def _run(self, claimed: Claimed) -> None:
+        try:
+            turn = await self._sender.take_turn(claimed)
+        except Exception:
+            # Whatever was sent is not recorded: the lease runs out and the same batches go again.
+            log.exception("turn_failed", subscription=claimed.lane.subscription)
+            return
+        self._finished(turn)
+
+    async def drain(self, at_most: float) -> None:
+        """Wait for the running turns, at most so many seconds; what is left then is cut off."""
+        if not self._running:
+            return
+        _, late = await asyncio.wait(list(self._running), timeout=at_most)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)

@@ -1,0 +1,161 @@
+"""How a process starts, serves and ends: sockets first, then services, then loops; and back in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from aiohttp import web
+
+from services import logs
+from services.admin_http import admin_app
+from services.clock import Clock
+from services.fhir_http import fhir_middleware
+from services.lifecycle import Lifecycle, Loop
+from services.settings import Settings
+
+log = logs.get(__name__)
+
+T = TypeVar("T")
+
+HTTP_DRAIN_SECONDS = 10.0
+"""How long requests that have begun may take to finish once the process is told to stop."""
+
+
+class PortError(Exception):
+    """A port cannot be had; the message says which and what to do."""
+
+
+class Service(Protocol):
+    """One service as its wiring returns it."""
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """What it does beside answering requests."""
+
+    def mount(self, app: web.Application) -> None:
+        """Add its routes below `/fhir`."""
+
+    def mount_ops(self, admin: web.Application) -> None:
+        """Add its pages for operators, if it has any."""
+
+    async def ready(self) -> Mapping[str, str | None]:
+        """Answer its checks: a sentence for each that fails."""
+
+    async def close(self) -> None:
+        """Let go of everything it holds."""
+
+
+Opener = Callable[[Settings, Clock, contextlib.AsyncExitStack], Awaitable[Sequence[Service]]]
+"""Opens the services of a process; what has to be closed again goes onto the stack."""
+
+
+def bind(host: str, port: int, name: str) -> socket.socket:
+    """Return a socket bound to the address, not yet listening; port 0 takes a free one.
+
+    Raises:
+        PortError: the port is taken or not allowed; `name` is the setting or option it came from.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortError(f"Port {port} on {host} is in use: stop what holds it or choose another with {name}.") from None
+        raise PortError(f"Cannot serve on {host}:{port} ({error.strerror}): choose another address with {name}.") from None
+    return bound
+
+
+def run_until_complete(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a fresh event loop, uvloop's when it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)
+
+
+async def serve(name: str, settings: Settings, clock: Clock, open_services: Opener) -> None:
+    """Serve until SIGTERM or SIGINT: `/fhir` on one port, the admin pages on the other.
+
+    Raises:
+        PortError: a port cannot be had; nothing was opened yet.
+    """
+    public = bind(settings.host, settings.port, "VBPR_PORT")
+    admin = bind(settings.admin_host, settings.admin_port, "VBPR_ADMIN_PORT")
+    settings = settings.model_copy(update={"port": public.getsockname()[1], "admin_port": admin.getsockname()[1]})
+    lifecycle = Lifecycle(clock)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(public.close)
+        stack.callback(admin.close)
+        services = await open_services(settings, clock, stack)
+        await _start_admin(stack, admin, lifecycle, services)
+        fhir = await _start_fhir(stack, public, clock, services, settings)
+        for service in services:
+            for loop in service.loops:
+                lifecycle.add(loop)
+        lifecycle.stop_on_signals()
+        _freeze()
+        print(  # noqa: T201  # the one line a person, or a script that asked for port 0, waits for
+            f"{name}: FHIR at {settings.fhir_base}, health and metrics at "
+            f"http://{settings.admin_host}:{settings.admin_port}",
+            flush=True,
+        )
+        log.info("started", process=name, base=settings.fhir_base)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(lifecycle.run(), name="loops")
+            group.create_task(_stop_accepting(lifecycle, fhir), name="stop accepting")
+    log.info("stopped", process=name)
+
+
+async def _stop_accepting(lifecycle: Lifecycle, fhir: web.AppRunner) -> None:
+    await lifecycle.stopping.wait()
+    await fhir.cleanup()
+
+
+async def _start_fhir(
+    stack: contextlib.AsyncExitStack, bound: socket.socket, clock: Clock, services: Sequence[Service], settings: Settings
+) -> web.AppRunner:
+    app = web.Application(middlewares=[fhir_middleware(clock)], client_max_size=settings.max_bundle_bytes)
+    for service in services:
+        service.mount(app)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=HTTP_DRAIN_SECONDS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, bound).start()
+    return runner
+
+
+async def _start_admin(
+    stack: contextlib.AsyncExitStack, bound: socket.socket, lifecycle: Lifecycle, services: Sequence[Service]
+) -> None:
+    async def ready() -> dict[str, str | None]:
+        checks: dict[str, str | None] = {}
+        for service in services:
+            checks.update(await service.ready())
+        return checks
+
+    app = admin_app(lifecycle, ready)
+    for service in services:
+        service.mount_ops(app)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, bound).start()
+
+
+def _freeze() -> None:
+    # What start-up made lives as long as the process: keep the collector from walking it again and again.
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,38 @@
+"""How is an extension, a code or a date read out of a FHIR element? Everything here reads a checked resource."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from schemas.facets import token
+
+Element: TypeAlias = Mapping[str, Any]
+"""A JSON object: a resource or one of its elements. Its structure has been checked."""
+
+
+def extensions(element: Element, url: str) -> Iterator[Element]:
+    """Yield the extensions with this URL that stand directly on the element."""
+    for extension in element.get("extension", ()):
+        if extension["url"] == url:
+            yield extension
+
+
+def coding_tokens(codings: Iterable[Element]) -> Iterator[str]:
+    """Yield `system|code` of each Coding that has a code; text and display are not codes."""
+    for coding in codings:
+        if "code" in coding:
+            yield token(coding.get("system", ""), coding["code"])
+
+
+def concept_tokens(concept: Element | None) -> Iterator[str]:
+    """Yield `system|code` of each coding of a CodeableConcept; nothing for none."""
+    if concept is not None:
+        yield from coding_tokens(concept.get("coding", ()))
+
+
+def identifier_tokens(identifiers: Iterable[Element]) -> Iterator[str]:
+    """Yield `system|value` of each Identifier that has a value."""
+    for identifier in identifiers:
+        if "value" in identifier:
+            yield token(identifier.get("system", ""), identifier["value"])

@@ -1,0 +1,1 @@
+"""The emit step: committed outbox rows get their place in the event log, in contract order, at least once."""

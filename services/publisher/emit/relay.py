@@ -1,0 +1,131 @@
+"""The relay: brings committed outbox rows into the event log.
+
+One relay at a time, elected for the length of one transaction, takes the rows that have no place yet, in the
+order of their numbers, appends them and notes their places. Within a contract a smaller number committed
+earlier (the store draws numbers under the contract's lock), so the log gets each contract's events in order,
+whenever their transactions become visible. A relay that dies after the append and before its commit has
+noted nothing: the rows are appended again under the same event ids, and readers drop the copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.event import ReportEvent
+from services import metrics
+from services.clock import Clock
+from services.database import Database
+from services.event_log import EventSink, LogUnavailableError, Place
+from services.event_log_outbox import READ_BYTES, OutboxRows, within
+from services.publisher.store.tables import outbox, resource_version
+from services.wakeup import Wakeup
+
+ROUND: Final = 500
+"""Most events appended in one round."""
+
+_ELECTION: Final = 0x76627072_72656C61
+"""Key of the advisory lock whose holder is the relay: "vbprrela"."""
+
+_FIRST_WAIT: Final = 0.02
+_LONGEST_WAIT: Final = 0.5
+"""Seconds before a relay that was not elected tries again; doubled from the first to the longest."""
+
+
+class Relay:
+    """The loop step of the emit step; any number may run, in as many processes."""
+
+    def __init__(self, database: Database, sink: EventSink, *, source: str, clock: Clock) -> None:
+        """Take the publisher's database, the log, and `source`, the `ce_source` of every event."""
+        self._database = database
+        self._sink = sink
+        self._rows = OutboxRows(outbox, resource_version, source)
+        self._clock = clock
+        self._turned_away = 0
+        self.appended = Wakeup()
+        """Set after each commit, for a reader in the same process."""
+
+    async def emit(self) -> bool:
+        """Append what has no place yet, up to `ROUND` events; tell whether there may be more.
+
+        Raises:
+            LogUnavailableError: the log did not take them; the rows stay as they were.
+        """
+        numbers = await self._waiting()
+        if not numbers:
+            return False
+        emitted = await self._emit(numbers)
+        if emitted is None:
+            await self._stand_back()
+            return True
+        self._turned_away = 0
+        metrics.EMITTED.inc(emitted)
+        self.appended.set()
+        return True
+
+    async def _emit(self, numbers: Sequence[int]) -> int | None:
+        """Place these rows in one transaction; return how many, `None` when another relay is at it."""
+        async with self._database.write() as transaction:
+            if not await _elected(transaction):
+                return None
+            events = await self._load(transaction, numbers)
+            await self._place(transaction, events)
+            return len(events)
+
+    async def _waiting(self) -> list[int]:
+        """Return the numbers of the first rows without a place, as many as a round may take."""
+        sizes = self._rows.sizes(outbox.c.number).where(outbox.c.place_position.is_(None))
+        async with self._database.read() as connection:
+            found = (await connection.execute(sizes.order_by(outbox.c.number).limit(ROUND))).all()
+        return within(found, READ_BYTES)
+
+    async def _load(self, transaction: AsyncConnection, numbers: Sequence[int]) -> dict[int, ReportEvent]:
+        """Return the events of these rows, without those that another relay has placed meanwhile."""
+        chosen = outbox.c.number.in_(numbers) & outbox.c.place_position.is_(None)
+        statement = self._rows.full().where(chosen).order_by(outbox.c.number)
+        rows = (await transaction.execute(statement)).all()
+        return {row.number: self._rows.event(row) for row in rows}
+
+    async def _place(self, transaction: AsyncConnection, events: dict[int, ReportEvent]) -> None:
+        if not events:
+            return
+        try:
+            places = await self._sink.append(transaction, list(events.values()))
+        except LogUnavailableError:
+            metrics.EMIT_FAILURES.inc()
+            raise
+        await _note(transaction, dict(zip(events, places, strict=True)))
+
+    async def _stand_back(self) -> None:
+        """Wait a little: whoever was elected is placing these very rows, or is stuck with the log."""
+        longest = min(_FIRST_WAIT * 2**self._turned_away, _LONGEST_WAIT)
+        self._turned_away = min(self._turned_away + 1, 10)
+        await self._clock.sleep(longest * (0.5 + self._clock.random() / 2))
+
+
+async def _elected(transaction: AsyncConnection) -> bool:
+    """Tell whether this transaction may number rows; the lock goes with the transaction, however it ends.
+
+    On SQLite the writing transaction itself is the election.
+    """
+    if transaction.dialect.name != "postgresql":
+        return True
+    lock = sa.select(sa.func.pg_try_advisory_xact_lock(_ELECTION))
+    return bool((await transaction.execute(lock)).scalar_one())
+
+
+async def _note(transaction: AsyncConnection, places: dict[int, Place]) -> None:
+    """Give each outbox row its place."""
+    statement = (
+        sa.update(outbox)
+        .where(outbox.c.number == sa.bindparam("row"))
+        .values(place_partition=sa.bindparam("partition"), place_position=sa.bindparam("position"))
+    )
+    rows = [
+        {"row": number, "partition": place.partition, "position": place.position}
+        for number, place in places.items()
+    ]
+    await transaction.execute(statement, rows)

@@ -1,0 +1,58 @@
+"""By what business identifiers are Organizations, Groups and Measures known?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.facets import token
+from services.publisher.store.index import indexed
+from services.publisher.store.statements import insert
+from services.publisher.store.tables import identifier
+
+_clear = (
+    identifier.delete()
+    .where(identifier.c.type == sa.bindparam("of_type"))
+    .where(identifier.c.id == sa.bindparam("of_id"))
+)
+_of = (
+    sa.select(identifier.c.id, identifier.c.system, identifier.c.value)
+    .where(identifier.c.type == "Organization")
+    .where(identifier.c.id.in_(sa.bindparam("ids", expanding=True)))
+)
+
+
+async def put(
+    tx: AsyncConnection, kind: str, logical_id: str, resource: Mapping[str, Any], *, new: bool
+) -> None:
+    """Make the identifiers of a resource those of this version."""
+    if not new:
+        await tx.execute(_clear, {"of_type": kind, "of_id": logical_id})
+    rows = {
+        (given.get("system", ""), indexed(given["value"]))
+        for given in resource.get("identifier", ())
+        if "value" in given
+    }
+    await insert(
+        tx,
+        identifier,
+        [{"type": kind, "id": logical_id, "system": system, "value": value} for system, value in sorted(rows)],
+    )
+
+
+async def of_organisations(
+    tx: AsyncConnection, references: Iterable[str | None]
+) -> dict[str, tuple[str, ...]]:
+    """Return the identifiers (tokens) of those organisations that are stored here, by reference."""
+    ids: Sequence[str] = sorted(
+        {each.removeprefix("Organization/") for each in references if each and each.startswith("Organization/")}
+    )
+    found: dict[str, tuple[str, ...]] = {}
+    if ids:
+        for row in await tx.execute(_of, {"ids": ids}):
+            reference = f"Organization/{row.id}"
+            found[reference] = (*found.get(reference, ()), token(row.system, row.value))
+    return found

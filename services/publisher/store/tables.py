@@ -1,0 +1,142 @@
+"""The publisher's tables. Nothing outside the publisher reads them; readers of events go by the log."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from services.database import UtcDateTime
+from services.event_log_outbox import outbox_tables
+
+metadata = sa.MetaData()
+
+_Ordered = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""Text compared byte by byte, whatever the database's locale: its order means something."""
+
+resource = sa.Table(
+    "resource",
+    metadata,
+    sa.Column("type", sa.String(32), primary_key=True),
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),  # client that created it; the only payer that may write it
+    sa.Column("content_hash", sa.String(64), nullable=False),  # token-preserving, without id and meta
+    sa.Column("last_updated", UtcDateTime, nullable=False),
+    sa.Index("resource_content", "owner", "type", "content_hash"),
+)
+"""The current version of everything stored."""
+
+resource_version = sa.Table(
+    "resource_version",
+    metadata,
+    sa.Column("type", sa.String(32), primary_key=True),
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("interaction", sa.String(8), nullable=False),  # create, update, delete
+    sa.Column("last_updated", UtcDateTime, nullable=False),
+    sa.Column("client", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary),  # NULL for a delete
+)
+"""Every version ever accepted, byte for byte."""
+
+identifier = sa.Table(
+    "identifier",
+    metadata,
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("id", sa.String(64), nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("system", sa.Text, nullable=False),  # '' when the element has none
+    sa.Index("identifier_value", "type", "value"),
+    sa.Index("identifier_resource", "type", "id"),
+)
+"""The business identifiers of Organizations, Groups and Measures; those of reports are facets."""
+
+contract = sa.Table(
+    "contract",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),  # Measure.url without |version
+    sa.Column("measure_id", sa.String(64), nullable=False, unique=True),
+    sa.Column("payer", sa.Text),  # bound by its creator or by its first report
+    sa.Column("facts", sa.Text, nullable=False),  # JSON of derive.model.ContractFacts
+)
+
+report = sa.Table(
+    "report",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("stage", sa.String(16), nullable=False),
+    sa.Column("contract", sa.Text),
+    sa.Column("payer", sa.Text),
+    sa.Column("provider", sa.Text),
+    sa.Column("identity", sa.Text),
+    sa.Column("parent", sa.String(64)),
+    sa.Column("waits", sa.Boolean, nullable=False),
+    sa.Column("facets", sa.Text, nullable=False),  # JSON
+    sa.Column("last_updated", UtcDateTime, nullable=False),
+    sa.Index("report_last_updated", "last_updated", "id"),
+    sa.Index("report_contract", "contract", "last_updated"),
+    sa.Index("report_identity", "identity"),
+    sa.Index("report_parent", "parent"),
+)
+"""What was derived for the current version of each report; a deleted one has no row."""
+sa.Index(
+    "report_waiting",
+    report.c.last_updated,
+    postgresql_where=report.c.waits,
+    sqlite_where=report.c.waits,
+)
+
+generation = sa.Table(
+    "generation",
+    metadata,
+    sa.Column("identity", sa.Text, primary_key=True),
+    sa.Column("report_id", sa.String(64), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("stage", sa.String(16), nullable=False),
+    sa.Column("facets", sa.Text, nullable=False),
+)
+"""The current generation of each report identity: what the next one supersedes."""
+
+listing = sa.Table(
+    "listing",
+    metadata,
+    sa.Column("quality_id", sa.String(64), primary_key=True),
+    sa.Column("performance_id", sa.String(64), primary_key=True),
+    sa.Column("since", sa.Integer, nullable=False),  # 1, 2, … in order of first listing: 1 is the parent
+)
+"""Which performance reports have listed which quality reports, whether or not these have come.
+
+A row stays when a later version lists the report no more: the parent is the first that ever did.
+"""
+
+facet = sa.Table(
+    "facet",
+    metadata,
+    sa.Column("report_id", sa.String(64), sa.ForeignKey("report.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("parameter", sa.String(64), nullable=False),
+    sa.Column("value", sa.Text, nullable=False),  # reference, uri, string; code of a token; url of a canonical
+    sa.Column("system", sa.Text),  # of a token, version of a canonical; '' when there is none
+    sa.Column("low", _Ordered),  # of a date; see `facet_rows`
+    sa.Column("high", _Ordered),
+    sa.Column("number", _Ordered),  # of a composite or number; see `sortable`
+    sa.Column("unit", sa.Text),  # of a composite; '' when there is none
+    sa.Index("facet_report", "report_id"),
+    sa.Index("facet_value", "parameter", "value", "report_id"),
+    sa.Index("facet_date", "parameter", "low", "high", "report_id"),
+)
+"""The search index over current versions."""
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("client", sa.Text, nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+)
+
+outbox, log_head = outbox_tables(metadata)
