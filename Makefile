@@ -36,7 +36,7 @@ kafka: $(RUNTIME) ## run one Apache Kafka broker on loopback (KAFKA_PORT=9092)
 	@exec $(BIN)/python -m tools.kafka run --port $(KAFKA_PORT)
 
 check: $(DEV) ## lint, format, types and architecture
-	@$(MAKE) --no-print-directory -j4 $(SERIAL) lint format types imports
+	@$(MAKE) --no-print-directory -j4 -k $(SERIAL) lint format types imports
 
 lint: $(DEV)
 	@$(BIN)/ruff check .
@@ -48,7 +48,7 @@ types: $(DEV)
 	@$(BIN)/mypy
 
 imports: $(DEV)
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 test: $(DEV) system-packages ## everything, with the servers it needs (ARGS="-k name")
 	@$(BIN)/python -m tools.kafka fetch >/dev/null

@@ -15,6 +15,8 @@ END_OF_TIME = "9999-12-31T24:00:00.000Z"
 """The bound after the last moment a FHIR date can name: ISO 8601's end of day, greater than all others."""
 
 _START_OF_TIME = "0001-01-01T00:00:00.000Z"
+_FIRST_HIGH = "0001-01-01T00:00:00.001Z"
+_LAST_LOW = "9999-12-31T23:59:59.999Z"
 
 _DATE = re.compile(
     r"(?P<year>(?!0000)[0-9]{4})(?:-(?P<month>0[1-9]|1[0-2])(?:-(?P<day>0[1-9]|[12][0-9]|3[01])"
@@ -62,7 +64,8 @@ def bounds(text: str) -> tuple[str, str]:
     if part["hour"] is None:
         return stamp(low), shifted(low, timedelta(days=1))
     start = _time_of_day(part) - _offset(part["zone"])
-    return shifted(low, start), shifted(low, start + _tick(part))
+    # Where the offset leads out of the years that can be written, the first or last millisecond stands in.
+    return min(shifted(low, start), _LAST_LOW), max(shifted(low, start + _tick(part)), _FIRST_HIGH)
 
 
 def period_bounds(start: str | None, end: str | None) -> tuple[str | None, str | None]:

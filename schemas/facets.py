@@ -41,6 +41,4 @@ def token(system: str, code: str) -> str:
 
 def parties(facets: Facets) -> frozenset[str]:
     """Return the organisations that are party to the report, as references; `*` is not among them."""
-    return frozenset(
-        value for name in PARTIES for value in facets.get(name, ()) if isinstance(value, str)
-    )
+    return frozenset(value for name in PARTIES for value in facets.get(name, ()) if isinstance(value, str))

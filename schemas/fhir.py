@@ -31,6 +31,7 @@ ALTERNATE_SCORE: Final = _VBPR + "StructureDefinition/alternate-measurescore"
 GROUP_REFERENCE: Final = _VBPR + "StructureDefinition/group-reference"
 LINE_OF_BUSINESS: Final = _VBPR + "StructureDefinition/lob"
 PROGRAM_MODEL: Final = _VBPR + "StructureDefinition/program-model"
+CONTRACTUAL_STATUS: Final = _VBPR + "StructureDefinition/contractual-status"
 MEASURE_SCORING: Final = _DEQM + "extension-measureScoring"
 
 # Code systems

@@ -147,9 +147,12 @@ class EntryRequest(msgspec.Struct, frozen=True, rename="camel"):
     if_none_exist: str | None = None
 
 
+_NO_RESOURCE = msgspec.Raw()
+
+
 class _Entry(msgspec.Struct, frozen=True, rename="camel"):
     full_url: str | None = None
-    resource: msgspec.Raw | None = None
+    resource: msgspec.Raw = _NO_RESOURCE
     request: EntryRequest | None = None
 
 
@@ -181,10 +184,7 @@ def entries(bundle_text: bytes) -> list[Entry]:
         reason, _, where = str(wrong).partition(" - at `$.")
         expression = "Bundle." + where.rstrip("`") if where else "Bundle"
         raise refuse(400, "structure", f"The Bundle cannot be read: {reason}.", expression) from None
-    return [
-        Entry(entry.full_url, entry.request, None if entry.resource is None else bytes(entry.resource))
-        for entry in bundle.entry
-    ]
+    return [Entry(entry.full_url, entry.request, bytes(entry.resource) or None) for entry in bundle.entry]
 
 
 def splice(text: bytes, *, id: str, version: int, last_updated: str) -> bytes:  # noqa: A002  # FHIR's own name

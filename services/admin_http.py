@@ -1,4 +1,4 @@
-"""What supervisors and monitoring ask a process: is it alive, may it be sent work, what are its numbers?"""
+"""Answers what supervisors and monitoring ask: is the process alive, may it be sent work, what are its numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def admin_app(lifecycle: Lifecycle, ready: Checks) -> web.Application:
     """
 
     async def livez(_request: web.Request) -> web.Response:
-        stuck = {name: "has been silent for too long" for name in lifecycle.stuck()}
+        stuck = dict.fromkeys(lifecycle.stuck(), "has been silent for too long")
         return _answer(stuck)
 
     async def readyz(_request: web.Request) -> web.Response:

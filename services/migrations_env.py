@@ -21,7 +21,9 @@ def run(metadata: sa.MetaData) -> None:
     connection: Any = context.config.attributes.get("connection")
     if not isinstance(connection, sa.Connection):
         given = "an async one" if isinstance(connection, AsyncConnection) else "none"
-        raise RuntimeError(f"migrations need a connection in config.attributes, found {given}: run `vbpr migrate`")
+        raise RuntimeError(
+            f"migrations need a connection in config.attributes, found {given}: run `vbpr migrate`"
+        )
     context.configure(
         connection=connection,
         target_metadata=metadata,

@@ -69,8 +69,12 @@ def bind(host: str, port: int, name: str) -> socket.socket:
     except OSError as error:
         bound.close()
         if error.errno == errno.EADDRINUSE:
-            raise PortError(f"Port {port} on {host} is in use: stop what holds it or choose another with {name}.") from None
-        raise PortError(f"Cannot serve on {host}:{port} ({error.strerror}): choose another address with {name}.") from None
+            raise PortError(
+                f"Port {port} on {host} is in use: stop what holds it or choose another with {name}."
+            ) from None
+        raise PortError(
+            f"Cannot serve on {host}:{port} ({error.strerror}): choose another address with {name}."
+        ) from None
     return bound
 
 
@@ -94,7 +98,9 @@ async def serve(name: str, settings: Settings, clock: Clock, open_services: Open
     """
     public = bind(settings.host, settings.port, "VBPR_PORT")
     admin = bind(settings.admin_host, settings.admin_port, "VBPR_ADMIN_PORT")
-    settings = settings.model_copy(update={"port": public.getsockname()[1], "admin_port": admin.getsockname()[1]})
+    settings = settings.model_copy(
+        update={"port": public.getsockname()[1], "admin_port": admin.getsockname()[1]}
+    )
     lifecycle = Lifecycle(clock)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(public.close)
@@ -125,7 +131,11 @@ async def _stop_accepting(lifecycle: Lifecycle, fhir: web.AppRunner) -> None:
 
 
 async def _start_fhir(
-    stack: contextlib.AsyncExitStack, bound: socket.socket, clock: Clock, services: Sequence[Service], settings: Settings
+    stack: contextlib.AsyncExitStack,
+    bound: socket.socket,
+    clock: Clock,
+    services: Sequence[Service],
+    settings: Settings,
 ) -> web.AppRunner:
     app = web.Application(middlewares=[fhir_middleware(clock)], client_max_size=settings.max_bundle_bytes)
     for service in services:

@@ -100,6 +100,9 @@ class Settings(BaseSettings):
         (5, 15, 60, 300, 900, *(3600,) * 75),
         description="Waits before the tries that follow a failed one; after the last the lane is parked.",
     )
+    handshake_schedule: tuple[float, ...] = Field(
+        (1, 4, 10), description="Waits before the tries of a handshake that follow a failed one."
+    )
 
     # Watching
     log_format: Literal["json", "console"] = Field("json", description="Shape of the log lines.")

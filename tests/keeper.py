@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import sys
@@ -23,14 +24,19 @@ def main(folder: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()
-    for note in (folder / PIDS).iterdir():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(note.name), int(note.read_text()))
-    for _ in range(_TRIES):  # a server that is ending may still write
+    for _ in range(_TRIES):
+        _end_noted(folder / PIDS)
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
             return
-        signal.sigtimedwait([signal.SIGUSR1], 0.1)
+        select.select([], [], [], 0.1)  # a server that is ending may still write
+
+
+def _end_noted(notes: Path) -> None:
+    for note in notes.glob("*"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(note.name), int(note.read_text()))
+        note.unlink()
 
 
 if __name__ == "__main__":

@@ -57,10 +57,7 @@ def accepted(interest: Interest, event: EventView) -> bool:
 
 
 def satisfied(query: Query, facets: Any, now: datetime) -> bool:
-    for term in query.terms:
-        if not term_holds(term, facets, now):
-            return False
-    return True
+    return all(term_holds(term, facets, now) for term in query.terms)
 
 
 def term_holds(term: Term, facets: Any, now: datetime) -> bool:
@@ -78,7 +75,7 @@ def term_holds(term: Term, facets: Any, now: datetime) -> bool:
     return not hit if term.modifier == "not" else hit
 
 
-def value_holds(term: Term, value: Any, found: Any, now: datetime) -> bool:
+def value_holds(term: Term, value: Any, found: Any, now: datetime) -> bool:  # noqa: PLR0911  # one kind of value after another
     if isinstance(value, Token):
         return token_holds(value, found)
     if isinstance(value, Reference):

@@ -85,9 +85,10 @@ def _definition(model: Any, todo: list[Any]) -> Schema:
             rules.append(_value_or_extension(field.alias))
         elif field.is_required() or extra.get("element_required"):
             required.append(field.alias)
-    rules += _choices(model, out["properties"])
     if model.__name__ == "Extension":
+        out["properties"].update(_extension_twins(model))
         out.update(_extension_rules())
+    rules += _choices(model, out["properties"])
     if required:
         out["required"] = sorted(required)
     if rules:
@@ -188,6 +189,15 @@ def _one_of(variants: list[Schema], required: list[str]) -> Schema:
 def _extension_value(variants: list[Schema]) -> Schema:
     """One value at most. Almost every extension has two members, `url` and another: nothing to count then."""
     return {"anyOf": [{"maxProperties": 2}, {"required": ["extension"]}, {"oneOf": variants}]}
+
+
+def _extension_twins(model: Any) -> Schema:
+    """Return `_valueString` and the like, which the models forget on Extension alone (R4 json allows them)."""
+    return {
+        f"_{field.alias}": {"$ref": "#/definitions/FHIRPrimitiveExtension"}
+        for field in model.model_fields.values()
+        if field.alias.startswith("value") and _is_primitive(_unwrap(field.annotation)[1])
+    }
 
 
 def _extension_rules() -> Schema:

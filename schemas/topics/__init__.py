@@ -60,4 +60,4 @@ def find(canonical: str) -> Topic | None:
     """Return the topic a `Subscription.criteria` names, `url` or `url|version`; `None` when it is not ours."""
     url, bar, version = canonical.partition("|")
     topic = topics().get(url)
-    return None if topic is None or (bar and version != topic.version) else topic
+    return topic if topic is not None and (not bar or version == topic.version) else None

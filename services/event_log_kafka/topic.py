@@ -1,4 +1,4 @@
-"""The topic: is it there, with the partitions and the size limit that the settings say, and who makes it?"""
+"""The topic: who makes it, and whether it has the partitions and the size limit that the settings say."""
 
 from __future__ import annotations
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import asyncpg
@@ -10,7 +13,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from tests import servers
+from tests import keeper, servers
+from tests.processes import VbprProcesses
 from tools.kafka import Broker
 from tools.postgresql import PostgreSQL
 from tools.server_process import ServerError, ServerProcess
@@ -144,3 +148,22 @@ def test_a_server_that_never_answers_is_killed(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match=r"the silent one did not answer within 0\.2 s"):
         silent.start(within=0.2)
     assert silent.exit_code == -9
+
+
+def test_a_command_that_cannot_start_is_reported_with_its_last_words(vbpr: VbprProcesses) -> None:
+    with pytest.raises(ServerError, match=r"(?s)vbpr nonsense ended with exit code 2:.*nonsense"):
+        vbpr.start("nonsense")
+
+
+def test_the_keeper_ends_what_a_killed_run_left_behind(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / keeper.PIDS).mkdir(parents=True)
+    left = subprocess.Popen(["/bin/sleep", "600"])
+    (run / keeper.PIDS / str(left.pid)).write_text(str(int(signal.SIGTERM)))
+
+    watching = subprocess.Popen([sys.executable, keeper.__file__, str(run)], stdin=subprocess.PIPE)
+    assert left.poll() is None
+    watching.communicate(timeout=20)
+
+    assert left.wait(timeout=20) == -signal.SIGTERM
+    assert not run.exists()

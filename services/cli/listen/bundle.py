@@ -1,4 +1,4 @@
-"""Is this notification Bundle shaped as the guide says, and which report versions does it tell of?
+"""Whether a notification Bundle is shaped as the guide says, and which report versions it tells of.
 
 Source: profile backport-subscription-notification-r4 (Subscriptions R5 Backport 1.1.0), its payload levels,
 and the invariants of R4 history Bundles (bdl-2, bdl-3, bdl-4, bdl-8).
@@ -59,7 +59,11 @@ def _envelope(bundle: Any, problems: list[str]) -> list[dict[str, Any]]:
         problems.append("Bundle.entry is missing, expected the status Parameters first")
     for at, entry in enumerate(entries):
         _check_entry(entry, f"entry[{at}]", problems)
-        if at and isinstance(entry.get("resource"), dict) and entry["resource"].get("resourceType") == "Parameters":
+        if (
+            at
+            and isinstance(entry.get("resource"), dict)
+            and entry["resource"].get("resourceType") == "Parameters"
+        ):
             problems.append(f"entry[{at}].resource is a second Parameters; expected one status a Bundle")
     return entries
 

@@ -44,7 +44,7 @@ def listen(
     whatever is wrong with it: the shape of the Bundle, its headers, its event numbers. Stop it with Ctrl-C;
     it exits with 1 if any had a problem.
 
-    Example: vbpr listen --port 9000 --record received.ndjson
+    Example: `vbpr listen --port 9000 --record received.ndjson`
     """
     faults = Faults(status=fail, rate=fail_rate, first=fail_first, seed=seed, delay=delay, hang=hang)
     tally_faulty = asyncio.run(_listen(port, record, faults, as_json=as_json))

@@ -1,4 +1,4 @@
-"""Which requests does the receiver answer with a failure, late, or never, because it was told to?"""
+"""Which requests the receiver answers with a failure, late, or never, because it was told to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the event numbers of each subscription come 1, 2, 3 … without a gap, and first copies in order?
+"""Whether the event numbers of each subscription come 1, 2, 3 … without a gap, first copies in order.
 
 At least once is allowed: the same numbers under the same `webhook-id` are a duplicate, counted and no fault.
 Numbers that were answered with 2xx may not come back under another `webhook-id`; numbers that were refused
@@ -28,6 +28,8 @@ class Lane:
     highest: int = 0
     accepted: dict[int, str] = field(default_factory=dict)
     """Event number to the `webhook-id` it was accepted under."""
+    offered: set[int] = field(default_factory=set)
+    """Every event number that came, however it was answered."""
 
 
 class Lanes:
@@ -65,12 +67,20 @@ def _numbers(lane: Lane, reading: Reading, *, accepted: bool) -> Judgement:
         problems.append("an event came before any handshake was accepted")
     known = {lane.accepted.get(number) for number in reading.numbers}
     duplicate = known == {reading.webhook_id}
-    again = sorted(number for number in reading.numbers if lane.accepted.get(number, reading.webhook_id) != reading.webhook_id)
+    again = sorted(
+        number
+        for number in reading.numbers
+        if lane.accepted.get(number, reading.webhook_id) != reading.webhook_id
+    )
     if again:
         problems.append(f"event {again[0]} was accepted before under webhook-id {lane.accepted[again[0]]}")
-    if first > lane.highest + 1:
+    late = [number for number in reading.numbers if number <= lane.highest and number not in lane.offered]
+    if late:
+        problems.append(f"event {late[0]} came first after event {lane.highest}: out of order")
+    elif first > lane.highest + 1:
         problems.append(f"event {lane.highest + 1} was expected, {first} came: a gap or out of order")
     lane.highest = max(lane.highest, last)
+    lane.offered.update(reading.numbers)
     if accepted:
         lane.accepted.update(dict.fromkeys(reading.numbers, reading.webhook_id))
     return Judgement(duplicate=duplicate, problems=tuple(problems))

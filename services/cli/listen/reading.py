@@ -1,4 +1,4 @@
-"""What is this HTTP request, read as a notification: classic or topic, of which subscription, with which numbers?
+"""What an HTTP request is, read as a notification: classic or topic, of which subscription, which numbers.
 
 A classic subscription with a payload is told by `PUT {endpoint}/{Type}/{id}`, one without by an empty `POST`
 (FHIR R4 Subscription, rest-hook); neither body carries a number, so subscription and number are read from

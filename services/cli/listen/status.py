@@ -1,4 +1,4 @@
-"""What does the status Parameters of a notification say, and is it shaped as the guide asks?
+"""What the status Parameters of a notification says, and whether it is shaped as the guide asks.
 
 Source: Subscriptions R5 Backport 1.1.0, profile backport-subscription-status-r4: names are kebab-case, numbers
 are `valueString`. Rules on counts and types: R5 Subscription (event numbering), Backport "Notifications".
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
 from schemas.fhir import BACKPORT_STATUS_PROFILE
@@ -84,8 +85,12 @@ def read_status(resource: Any, problems: list[str]) -> Status | None:
         topic=_first(values, "topic"),
         status=_first(values, "status") or "",
         type=_first(values, "type") or "",
-        since=_number(_first(values, "events-since-subscription-start"), "events-since-subscription-start", problems),
-        events=tuple(_event(part, at, problems) for at, part in enumerate(values.get("notification-event", []))),
+        since=_number(
+            _first(values, "events-since-subscription-start"), "events-since-subscription-start", problems
+        ),
+        events=tuple(
+            _event(part, at, problems) for at, part in enumerate(values.get("notification-event", []))
+        ),
     )
     _check_codes(status, problems)
     _check_counts(status, problems)
@@ -96,19 +101,23 @@ def _collect(parameters: Any, shape: Shape, where: str, problems: list[str]) -> 
     found: dict[str, list[Any]] = {}
     for parameter in parameters if isinstance(parameters, list) else []:
         name = parameter.get("name") if isinstance(parameter, dict) else None
-        if name not in shape:
+        if not isinstance(name, str) or name not in shape:
             problems.append(f"{where} has a parameter named {name!r}; expected one of {', '.join(shape)}")
             continue
         element = shape[name][0]
         held = [key for key in parameter if key.startswith("value") or key in {"part", "resource"}]
         if held != [element]:
-            problems.append(f"{where} parameter {name} holds {', '.join(held) or 'nothing'}; expected {element}")
+            problems.append(
+                f"{where} parameter {name} holds {', '.join(held) or 'nothing'}; expected {element}"
+            )
             continue
         found.setdefault(name, []).append(parameter[element])
     for name, (_, least, most) in shape.items():
         count = len(found.get(name, []))
         if count < least or (most is not None and count > most):
-            problems.append(f"{where} has {count} readable {name}; expected {least}..{'*' if most is None else most}")
+            problems.append(
+                f"{where} has {count} readable {name}; expected {least}..{'*' if most is None else most}"
+            )
     return found
 
 
@@ -145,7 +154,8 @@ def _event(part: Any, at: int, problems: list[str]) -> Event:
     where = f"notification-event[{at}]"
     values = _collect(part, PARTS, where, problems)
     references = {
-        name: [_reference(value) for value in values.get(name, [])] for name in ("focus", "additional-context")
+        name: [_reference(value) for value in values.get(name, [])]
+        for name in ("focus", "additional-context")
     }
     for name, found in references.items():
         if None in found:
@@ -174,8 +184,10 @@ def _check_counts(status: Status, problems: list[str]) -> None:
     if not status.events:
         problems.append("an event-notification has no notification-event, expected at least one")
     numbers = status.numbers
-    if any(later != earlier + 1 for earlier, later in zip(numbers, numbers[1:], strict=False)):
-        problems.append(f"event numbers inside one Bundle are {list(numbers)}, expected each one more than the last")
+    if any(later != earlier + 1 for earlier, later in pairwise(numbers)):
+        problems.append(
+            f"event numbers inside one Bundle are {list(numbers)}, expected each one more than the last"
+        )
     if status.since is None:
         problems.append("an event-notification has no events-since-subscription-start")
     elif numbers and status.since != max(numbers):

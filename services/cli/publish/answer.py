@@ -1,4 +1,4 @@
-"""What does this HTTP answer mean for what was sent: accepted, unchanged, rejected, or to be tried again?"""
+"""What an HTTP answer means for what was sent: accepted, unchanged, rejected, or to be tried again."""
 
 from __future__ import annotations
 
@@ -44,12 +44,19 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer 
     outcome = _loads(body)
     findings = tuple(_findings(outcome))
     if status >= 300:
-        return Answer("rejected", status, None, findings or (Finding("error", "processing", _said(status), None),))
+        return Answer(
+            "rejected", status, None, findings or (Finding("error", "processing", _said(status), None),)
+        )
     failed = tuple(_failed_entries(outcome))
     if failed:
         return Answer("rejected", status, None, failed)
     remarks = tuple(finding for finding in findings if finding.severity not in {"information", "success"})
-    return Answer("accepted" if status == 201 or _any_created(outcome) else "unchanged", status, _location(headers), remarks)
+    return Answer(
+        "accepted" if status == 201 or _any_created(outcome) else "unchanged",
+        status,
+        _location(headers),
+        remarks,
+    )
 
 
 def _said(status: int) -> str:
@@ -95,7 +102,9 @@ def _failed_entries(bundle: dict[str, Any]) -> list[Finding]:
         status = str(response.get("status", ""))
         if status[:1] in {"4", "5"}:
             where = f"Bundle.entry[{at}]"
-            inside = _findings(response.get("outcome")) or [Finding("error", "processing", f"HTTP {status}", None)]
+            inside = _findings(response.get("outcome")) or [
+                Finding("error", "processing", f"HTTP {status}", None)
+            ]
             out.extend(
                 Finding(f.severity, f.code, f.sentence, f"{where}: {f.expression}" if f.expression else where)
                 for f in inside
@@ -104,12 +113,14 @@ def _failed_entries(bundle: dict[str, Any]) -> list[Finding]:
 
 
 def _any_created(bundle: dict[str, Any]) -> bool:
-    return any(str((entry.get("response") or {}).get("status", "")).startswith("201") for entry in _entries(bundle))
+    return any(
+        str((entry.get("response") or {}).get("status", "")).startswith("201") for entry in _entries(bundle)
+    )
 
 
 def _location(headers: Mapping[str, str]) -> str | None:
     for name in ("Location", "Content-Location"):
-        if segments := headers.get(name, "").rstrip("/").split("/"):
-            if len(segments) >= 4 and segments[-2] == "_history":
-                return "/".join(segments[-4:])
+        segments = headers.get(name, "").rstrip("/").split("/")
+        if len(segments) >= 4 and segments[-2] == "_history":
+            return "/".join(segments[-4:])
     return None

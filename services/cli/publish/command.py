@@ -22,13 +22,19 @@ from services.clock import SystemClock
 def publish(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="FILE…", help="JSON or NDJSON files, Bundles, folders of them, or - for standard input."),
+        typer.Argument(
+            metavar="FILE…", help="JSON or NDJSON files, Bundles, folders of them, or - for standard input."
+        ),
     ],
     url: Annotated[
-        str, typer.Option(help="FHIR base of the publisher.", envvar="VBPR_BASE_URL", show_default="from the settings")
+        str,
+        typer.Option(
+            help="FHIR base of the publisher.", envvar="VBPR_BASE_URL", show_default="from the settings"
+        ),
     ] = "",
     at_once: Annotated[
-        int, typer.Option(help="Files sent at a time; with 1, everything goes in the order given.", min=1, max=64)
+        int,
+        typer.Option(help="Files sent at a time; with 1, everything goes in the order given.", min=1, max=64),
     ] = 1,
     patience: Annotated[
         float, typer.Option(help="Seconds to go on trying while the publisher does not answer.", min=0)
@@ -43,7 +49,7 @@ def publish(
 
     Exit code: 0 all accepted, 1 something was rejected, 2 the publisher could not be reached.
 
-    Example: vbpr publish reports/ --url http://127.0.0.1:8080/fhir
+    Example: `vbpr publish reports/ --url http://127.0.0.1:8080/fhir`
     """
     base = url or settings.load().fhir_base
     found = files(sources)

@@ -1,4 +1,4 @@
-"""Which resources do these arguments name, in which order?
+"""Which resources the arguments of `vbpr publish` name, in which order.
 
 A file is NDJSON when its first line is a whole JSON object, else one resource. Text is passed on as it was
 read: only the publisher parses it for good, so that decimals keep their digits.
@@ -54,7 +54,9 @@ def files(arguments: Sequence[str]) -> list[str]:
         if argument == "-" or path.is_file():
             found.append(argument)
         elif path.is_dir():
-            inside = sorted(str(file) for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+            inside = sorted(
+                str(file) for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file()
+            )
             if not inside:
                 raise SourceError(f"{argument} holds no file that ends in {', '.join(SUFFIXES)}.")
             found.extend(inside)

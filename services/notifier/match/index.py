@@ -68,8 +68,8 @@ class MatchIndex:
         self._interests[interest.subscription] = interest
         planned = plan(interest.query)
         condition = self._condition(interest, planned)
-        table = self._tables.setdefault(planned.signature, {})
         for place in _places(interest, planned):
+            table = self._tables.setdefault(planned.signature, {})
             table.setdefault(place, {}).setdefault(condition, set()).add(interest.subscription)
 
     def remove(self, subscription: str) -> None:
@@ -79,16 +79,16 @@ class MatchIndex:
             return
         planned = plan(interest.query)
         condition = self._condition(interest, planned)
-        table = self._tables[planned.signature]
         for place in _places(interest, planned):
+            table = self._tables[planned.signature]
             cell = table[place]
             cell[condition].discard(subscription)
             if not cell[condition]:
                 del cell[condition]
             if not cell:
                 del table[place]
-        if not table:
-            del self._tables[planned.signature]
+            if not table:
+                del self._tables[planned.signature]
 
     def match(self, event: EventView) -> list[str]:
         """Return the ids of the subscriptions the event fires, each once, in text order."""

@@ -18,6 +18,7 @@ from services.publisher.derive.elements import (
     concept_tokens,
     extensions,
     identifier_tokens,
+    inner_tokens,
 )
 from services.publisher.derive.model import ContractFacts
 from services.publisher.derive.references import without_version
@@ -42,9 +43,9 @@ def contract_facts(measure: Element, payer: str | None) -> ContractFacts:
         payer=payer,
         identifiers=_each(identifier_tokens(measure.get("identifier", ()))),
         lines_of_business=_each(_lines_of_business(measure)),
-        program_models=_each(_inner(measure, PROGRAM_MODEL, "hcplan")),
-        cohorts=_each(_inner(measure, PROGRAM_MODEL, "cohort")),
-        payment_streams=_each(_inner(measure, PAYMENT_STREAM, "type")),
+        program_models=_each(inner_tokens(measure, PROGRAM_MODEL, "hcplan")),
+        cohorts=_each(inner_tokens(measure, PROGRAM_MODEL, "cohort")),
+        payment_streams=_each(inner_tokens(measure, PAYMENT_STREAM, "type")),
         term=_term(measure.get("effectivePeriod")),
     )
 
@@ -61,13 +62,6 @@ def _lines_of_business(measure: Element) -> Iterator[str]:
         for name in ("valueCode", "valueString"):
             if name in extension:
                 yield token("", extension[name])
-
-
-def _inner(element: Element, url: str, part: str) -> Iterator[str]:
-    """Yield the codes of one part of a complex extension."""
-    for extension in extensions(element, url):
-        for inner in extensions(extension, part):
-            yield from concept_tokens(inner.get("valueCodeableConcept"))
 
 
 def _term(period: Element | None) -> tuple[str | None, str | None] | None:

@@ -14,7 +14,7 @@ Element: TypeAlias = Mapping[str, Any]
 def extensions(element: Element, url: str) -> Iterator[Element]:
     """Yield the extensions with this URL that stand directly on the element."""
     for extension in element.get("extension", ()):
-        if extension["url"] == url:
+        if extension.get("url") == url:
             yield extension
 
 
@@ -36,3 +36,10 @@ def identifier_tokens(identifiers: Iterable[Element]) -> Iterator[str]:
     for identifier in identifiers:
         if "value" in identifier:
             yield token(identifier.get("system", ""), identifier["value"])
+
+
+def inner_tokens(element: Element, url: str, part: str) -> Iterator[str]:
+    """Yield `system|code` of one coded part of each complex extension with this URL."""
+    for extension in extensions(element, url):
+        for inner in extensions(extension, part):
+            yield from concept_tokens(inner.get("valueCodeableConcept"))

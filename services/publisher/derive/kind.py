@@ -22,7 +22,7 @@ def kind(resource: Mapping[str, Any]) -> Kind | None:
     its groups, which makes it a quality report; category `vbp`, which makes it a performance report.
     """
     for profile in resource.get("meta", {}).get("profile", ()):
-        if (claimed := _PROFILES.get(profile.partition("|")[0])) is not None:
+        if (claimed := _PROFILES.get((profile or "").partition("|")[0])) is not None:
             return claimed
     if any(_scored(element) for element in (resource, *resource.get("group", ()))):
         return Kind.QUALITY

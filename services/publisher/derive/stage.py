@@ -26,6 +26,7 @@ BY_STATUS: Final[Mapping[str, Stage]] = {
 }
 """The stage of a report that says nothing else (R4 value set measure-report-status, all its codes)."""
 
+_STAGES: Final = frozenset(Stage)
 _ONE_OF: Final = ", ".join(Stage)
 
 
@@ -37,7 +38,7 @@ def stage_mapping(setting: Mapping[str, Mapping[str, str]]) -> StageMapping:
     """
     for payer, codes in setting.items():
         for code, stage in codes.items():
-            if stage not in set(Stage):
+            if stage not in _STAGES:
                 raise ValueError(f"{payer} maps {code} to {stage!r}; expected one of {_ONE_OF}")
     return {payer: {code: Stage(stage) for code, stage in codes.items()} for payer, codes in setting.items()}
 
@@ -48,17 +49,17 @@ def stage_of(report: Element, payer: str | None, mapping: StageMapping) -> Stage
     `payer` is `None` while it is not known; then no mapping applies.
     """
     tags = report.get("meta", {}).get("tag", ())
-    ours = [tag.get("code") for tag in tags if tag.get("system") == REPORT_STAGE_SYSTEM]
-    for code in ours:
-        if code not in set(Stage):
+    ours = {i: tag.get("code") for i, tag in enumerate(tags) if tag.get("system") == REPORT_STAGE_SYSTEM}
+    for index, code in ours.items():
+        if code not in _STAGES:
             found = f"The report-stage tag is {code!r}; expected one of {_ONE_OF}."
-            return Issue("error", "code-invalid", found, "MeasureReport.meta.tag")
+            return Issue("error", "code-invalid", found, f"MeasureReport.meta.tag[{index}].code")
     codes = {} if payer is None else mapping.get(payer, {})
     theirs = [codes[code] for code in _own_codes(report) if code in codes]
-    said = {Stage(code) for code in ours} or set(theirs) or {BY_STATUS[report["status"]]}
+    said = {Stage(code) for code in ours.values()} or set(theirs) or {BY_STATUS[report["status"]]}
     if len(said) > 1:
         found = f"The report claims more than one stage: {', '.join(sorted(said))}; expected one."
-        return Issue("error", "business-rule", found, "MeasureReport.meta.tag" if ours else "MeasureReport.meta")
+        return Issue("error", "business-rule", found, "MeasureReport.meta.tag" if ours else "MeasureReport")
     return said.pop()
 
 

@@ -20,7 +20,11 @@ def same_as(text: bytes, resource: Mapping[str, Any]) -> str:
     since a tag alone can make a final report a settled one.
     """
     meta = resource.get("meta")
-    said = {name: meta[name] for name in meta if name not in _GIVEN_BY_THE_SERVER} if isinstance(meta, dict) else {}
+    said = (
+        {name: meta[name] for name in meta if name not in _GIVEN_BY_THE_SERVER}
+        if isinstance(meta, dict)
+        else {}
+    )
     body = content_hash(text)
     if not said:
         return body

@@ -33,7 +33,9 @@ class Succession:
     takes_over: bool
 
 
-def succession(report_id: str, identity: str, current: Generation | None, former: Derived | None) -> Succession:
+def succession(
+    report_id: str, identity: str, current: Generation | None, former: Derived | None
+) -> Succession:
     """Decide what a version of a report supersedes.
 
     The identity's current generation, whatever its id. A write to an id that another one has superseded

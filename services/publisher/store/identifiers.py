@@ -39,7 +39,10 @@ async def put(
     await insert(
         tx,
         identifier,
-        [{"type": kind, "id": logical_id, "system": system, "value": value} for system, value in sorted(rows)],
+        [
+            {"type": kind, "id": logical_id, "system": system, "value": value}
+            for system, value in sorted(rows)
+        ],
     )
 
 
@@ -48,7 +51,11 @@ async def of_organisations(
 ) -> dict[str, tuple[str, ...]]:
     """Return the identifiers (tokens) of those organisations that are stored here, by reference."""
     ids: Sequence[str] = sorted(
-        {each.removeprefix("Organization/") for each in references if each and each.startswith("Organization/")}
+        {
+            each.removeprefix("Organization/")
+            for each in references
+            if each and each.startswith("Organization/")
+        }
     )
     found: dict[str, tuple[str, ...]] = {}
     if ids:
@@ -56,3 +63,22 @@ async def of_organisations(
             reference = f"Organization/{row.id}"
             found[reference] = (*found.get(reference, ()), token(row.system, row.value))
     return found
+
+
+_having = (
+    sa.select(identifier.c.id, identifier.c.system, identifier.c.value)
+    .where(identifier.c.type == "Organization")
+    .where(identifier.c.value.in_(sa.bindparam("values", expanding=True)))
+)
+
+
+async def organisations_with(tx: AsyncConnection, tokens: Sequence[str]) -> dict[str, str]:
+    """Return the organisation that has an identifier, by its token; one that several have is left out."""
+    if not tokens:
+        return {}
+    wanted = {(system, indexed(value)): each for each in tokens for system, _, value in [each.partition("|")]}
+    found: dict[str, set[str]] = {}
+    for row in await tx.execute(_having, {"values": sorted({value for _, value in wanted})}):
+        if (each := wanted.get((row.system, row.value))) is not None:
+            found.setdefault(each, set()).add(f"Organization/{row.id}")
+    return {each: only for each, (only, *others) in found.items() if not others}

@@ -22,6 +22,21 @@ class Listing:
     by: ParentFacts
 
 
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A report that is stored and listed."""
+
+    id: str
+    payer: str | None
+    waits: bool
+
+
+_stored = (
+    sa.select(report.c.id, report.c.payer, report.c.waits)
+    .where(report.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(report.c.last_updated, report.c.id)
+)
+
 _of = (
     sa.select(
         listing.c.quality_id,
@@ -56,13 +71,21 @@ async def of(tx: AsyncConnection, quality_ids: Iterable[str]) -> list[Listing]:
     ]
 
 
+async def children(tx: AsyncConnection, quality_ids: Iterable[str]) -> list[Child]:
+    """Return those of the listed reports that are stored, in the order of their last version."""
+    ids = sorted(set(quality_ids))
+    return [Child(*row) for row in await tx.execute(_stored, {"ids": ids})] if ids else []
+
+
 async def parent(tx: AsyncConnection, quality_id: str) -> ParentFacts | None:
     """Return the performance report that listed a quality report first; `None` when none has."""
     found = await of(tx, [quality_id])
     return found[0].by if found else None
 
 
-async def add(tx: AsyncConnection, performance_id: str, quality_ids: Sequence[str], known: list[Listing]) -> None:
+async def add(
+    tx: AsyncConnection, performance_id: str, quality_ids: Sequence[str], known: list[Listing]
+) -> None:
     """Note that a performance report lists these; `known` is what `of` said about them.
 
     Those that it listed before keep their order.

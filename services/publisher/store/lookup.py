@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.search.references import comparable
-from services.publisher.derive.model import Context, Derived, Kind, Needs, ParentFacts
-from services.publisher.store import contracts, identifiers, listings, versions
+from services.publisher.derive.model import Context, Derived, Listed, Needs, ParentFacts
+from services.publisher.store import contracts, identifiers, versions
+from services.publisher.store.listings import Child, Listing
 
 
-async def context(
-    tx: AsyncConnection, report_id: str, needs: Needs, former: Derived | None, base_url: str
+async def for_performance(
+    tx: AsyncConnection,
+    needs: Needs,
+    *,
+    listings: Sequence[Listing],
+    children: Sequence[Child],
+    former: Derived | None,
+    base_url: str,
 ) -> Context:
-    """Return what is stored of a report's contract, Group, parent and organisations.
-
-    The caller holds the report's lock, so a parent cannot come while this looks for it.
-    """
-    if needs.kind is Kind.QUALITY:
-        return await for_child(tx, needs, await listings.parent(tx, report_id), former)
+    """Return what is stored of a report's contract, Group, organisations and listed reports."""
     manager = None if needs.group is None else await _manager(tx, needs.group, base_url)
     contract = None if needs.contract is None else await contracts.get(tx, needs.contract)
     return Context(
         contract=contract,
         group_manager=manager,
         identifiers=await identifiers.of_organisations(tx, (*needs.organisations, manager)),
+        organisations=await identifiers.organisations_with(tx, needs.identifiers),
+        listed=_listed(listings, children),
         former=former,
     )
 
 
-async def for_child(
-    tx: AsyncConnection, needs: Needs, parent: ParentFacts | None, former: Derived | None
+async def for_quality(
+    tx: AsyncConnection, needs: Needs, *, parent: ParentFacts | None, former: Derived | None
 ) -> Context:
     """Return what a quality report gets from its parent, if that has come."""
     parties = () if parent is None else (parent.payer, parent.provider)
@@ -38,8 +44,18 @@ async def for_child(
         contract=None if parent is None else await contracts.get(tx, parent.contract),
         parent=parent,
         identifiers=await identifiers.of_organisations(tx, (*needs.organisations, *parties)),
+        organisations=await identifiers.organisations_with(tx, needs.identifiers),
         former=former,
     )
+
+
+def _listed(listings: Sequence[Listing], children: Sequence[Child]) -> dict[str, Listed]:
+    """`listings` is ordered by first listing, so the first of each report is its parent."""
+    payers = {child.id: child.payer for child in children}
+    parents: dict[str, ParentFacts] = {}
+    for one in listings:
+        parents.setdefault(one.quality, one.by)
+    return {each: Listed(payers.get(each), parents.get(each)) for each in {*payers, *parents}}
 
 
 async def _manager(tx: AsyncConnection, group: str, base_url: str) -> str | None:

@@ -116,7 +116,9 @@ facet = sa.Table(
     metadata,
     sa.Column("report_id", sa.String(64), sa.ForeignKey("report.id", ondelete="CASCADE"), nullable=False),
     sa.Column("parameter", sa.String(64), nullable=False),
-    sa.Column("value", sa.Text, nullable=False),  # reference, uri, string; code of a token; url of a canonical
+    sa.Column(
+        "value", sa.Text, nullable=False
+    ),  # reference, uri, string; code of a token; url of a canonical
     sa.Column("system", sa.Text),  # of a token, version of a canonical; '' when there is none
     sa.Column("low", _Ordered),  # of a date; see `facet_rows`
     sa.Column("high", _Ordered),

@@ -128,6 +128,4 @@ async def put(
     await insert(
         tx, resource_version, [{**key, "interaction": interaction, "client": client, "body": new.body}]
     )
-    await upsert(
-        tx, resource, {**key, "deleted": new.deleted, "owner": owner, "content_hash": content_hash}
-    )
+    await upsert(tx, resource, {**key, "deleted": new.deleted, "owner": owner, "content_hash": content_hash})

@@ -1,0 +1,46 @@
+"""`vbpr`: every command in one place, and every foreseeable failure as one sentence with exit code 2."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from services.cli.errors import sentence
+from services.cli.listen.command import listen
+from services.cli.publish.command import publish
+
+app = typer.Typer(
+    name="vbpr",
+    help=(
+        "Tells providers the moment a payer's value-based performance report is there: FHIR reports in, "
+        "FHIR Subscriptions matched, notifications out."
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RUN, USE = "Run the services", "Use them"
+
+app.command(rich_help_panel=USE)(publish)
+app.command(rich_help_panel=USE)(listen)
+
+
+def main() -> None:
+    """Run the command line: the entry point `vbpr`."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        said = sentence(error)
+        if said is None:
+            raise
+        print(f"vbpr: {said}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Enqueue: events, event numbers, what is owed and the read position, in one transaction."""

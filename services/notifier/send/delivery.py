@@ -1,0 +1,61 @@
+"""The loops of delivery: claim what is due, run the turns, record what they came to."""
+
+from __future__ import annotations
+
+from services.clock import Clock
+from services.database import Database
+from services.notifier.record.recorder import record
+from services.notifier.record.turn import Turn
+from services.notifier.send.claims import claim
+from services.notifier.send.worker import Deliverer, Sender
+from services.wakeup import Wakeup
+
+DRAIN_SECONDS = 25.0
+
+
+class Delivery:
+    """Claims, sends and records for one process."""
+
+    def __init__(
+        self, database: Database, clock: Clock, sender: Sender, *, workers: int, owed: Wakeup
+    ) -> None:
+        """Claim when `owed` is set; `workers` lanes are sent for at a time."""
+        self._database = database
+        self._clock = clock
+        self._lease = sender.lease
+        self._owed = owed
+        self._turns: list[Turn] = []
+        self.finished = Wakeup()
+        self._deliverer = Deliverer(sender, workers, self._finish)
+
+    def _finish(self, turn: Turn) -> None:
+        self._turns.append(turn)
+        self.finished.set()
+
+    async def claim_due(self) -> bool:
+        """Lease what is due, as far as there is room, and start on it."""
+        fresh, retries = self._deliverer.room()
+        if fresh == 0:
+            return False
+        claimed = await claim(self._database, self._clock, fresh=fresh, retries=retries, lease=self._lease)
+        for each in claimed:
+            self._deliverer.start(each)
+        return bool(claimed)
+
+    async def record_finished(self) -> bool:
+        """Write down every turn that has ended, in one transaction; kept for the next round if that fails."""
+        if not self._turns:
+            return False
+        turns, self._turns = self._turns, []
+        try:
+            await record(self._database, self._clock, turns)
+        except BaseException:
+            self._turns = turns + self._turns
+            raise
+        self._owed.set()
+        return bool(self._turns)
+
+    async def close(self) -> None:
+        """Let running turns end and record them; what is cut off goes again when its lease runs out."""
+        await self._deliverer.drain(DRAIN_SECONDS)
+        await self.record_finished()

@@ -1,0 +1,174 @@
+"""Is this Subscription one that will be honoured? What was asked, or every reason why not.
+
+Classic or topic is told by `Subscription.criteria`: a search string or an absolute URI
+(Subscriptions R5 Backport, components; requirements R-030, R-031, R-057, R-059).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.fhir import BACKPORT_FILTER
+from schemas.outcome import FhirError, Issue
+from schemas.search.grammar import CriteriaError, parse_criteria, parse_filter
+from schemas.search.values import Query, Term
+from schemas.structure.gate import check_structure
+from schemas.topics import Topic, find, topics
+from services.notifier.match.interest import Interest
+from services.notifier.model import Status, SubscriptionKind
+from services.notifier.subscriptions.channels import AskedChannel, EndpointPolicy, read_channel
+
+_TOPIC = re.compile(r"(https?|urn):\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A Subscription as asked for, all of which will be honoured."""
+
+    kind: SubscriptionKind
+    asked: Status
+    """What the client wants it to be: `requested` or `off`; `active` is read as `requested`."""
+    criteria: str
+    filters: tuple[str, ...]
+    channel: AskedChannel
+    resource: Mapping[str, Any]
+    """As sent, without what the server manages: id, version, time, status, error."""
+
+
+def admit(resource: dict[str, Any], *, base_url: str, policy: EndpointPolicy) -> Admitted:
+    """Return what was asked.
+
+    Raises:
+        FhirError: 400 for what is not a Subscription by its structure, 422 for what will not be honoured; every
+            finding at once, each with its element.
+    """
+    if structural := check_structure(resource):
+        raise FhirError(400, *structural)
+    criteria = str(resource["criteria"])
+    kind: SubscriptionKind = "topic" if _TOPIC.fullmatch(criteria) else "classic"
+    filters = _filters(resource)
+    status, issues = _status(resource["status"])
+    channel, found = read_channel(resource["channel"], kind, policy)
+    issues += [*found, *_elements(resource, kind)]
+    try:
+        interest_terms(kind, criteria, filters, base_url=base_url)
+    except FhirError as error:
+        malformed = error.status == 400
+        raise FhirError(400 if malformed and not issues else 422, *error.issues, *issues) from None
+    if issues:
+        raise FhirError(422, *issues)
+    return Admitted(kind, status, criteria, filters, channel, _kept(resource))
+
+
+def interest_terms(
+    kind: SubscriptionKind, criteria: str, filters: tuple[str, ...], *, base_url: str
+) -> Query:
+    """Return what the criteria, or the topic's filters, ask of a report.
+
+    Raises:
+        FhirError: they ask for what is not served.
+    """
+    if kind == "classic":
+        return parse_criteria(criteria, base_url=base_url)
+    topic = _topic(criteria)
+    terms: list[Term] = []
+    issues: list[Issue] = []
+    for place, text in enumerate(filters):
+        at = f"Subscription.criteria.extension[{place}]"
+        try:
+            found = parse_filter(text, base_url=base_url, expression=at)
+        except CriteriaError as error:
+            issues += error.issues
+            continue
+        issues += _not_filterable(topic, found, at)
+        terms += found
+    if issues:
+        raise FhirError(422, *issues)
+    return Query("MeasureReport", tuple(terms))
+
+
+def interest(
+    subscription: str,
+    organisations: frozenset[str],
+    kind: SubscriptionKind,
+    criteria: str,
+    filters: tuple[str, ...],
+    *,
+    base_url: str,
+) -> Interest:
+    """Return an admitted subscription as the match index knows it."""
+    query = interest_terms(kind, criteria, filters, base_url=base_url)
+    if kind == "classic":
+        return Interest.classic(subscription, organisations, query)
+    return Interest.in_topic(subscription, organisations, query, _topic(criteria))
+
+
+def _topic(criteria: str) -> Topic:
+    topic = find(criteria)
+    if topic is None:
+        known = ", ".join(topics())
+        raise FhirError(
+            422,
+            Issue(
+                "error",
+                "not-supported",
+                f"found topic {criteria}; expected one of {known}",
+                "Subscription.criteria",
+            ),
+        )
+    return topic
+
+
+def _not_filterable(topic: Topic, terms: tuple[Term, ...], at: str) -> list[Issue]:
+    return [
+        Issue("error", "not-supported", f"{topic.title!r} cannot be filtered by {term.parameter.name}", at)
+        for term in terms
+        if term.parameter.name not in topic.can_filter_by
+    ]
+
+
+def _filters(resource: dict[str, Any]) -> tuple[str, ...]:
+    extensions = resource.get("_criteria", {}).get("extension", [])
+    return tuple(
+        str(item.get("valueString", "")) for item in extensions if item.get("url") == BACKPORT_FILTER
+    )
+
+
+def _elements(resource: dict[str, Any], kind: SubscriptionKind) -> list[Issue]:
+    issues = []
+    for place, item in enumerate(resource.get("_criteria", {}).get("extension", [])):
+        at = f"Subscription.criteria.extension[{place}]"
+        if item.get("url") != BACKPORT_FILTER:
+            issues.append(Issue("error", "not-supported", f"extension {item.get('url')} is not served", at))
+        elif kind == "classic":
+            said = "filters belong to topic Subscriptions; put the search into the criteria"
+            issues.append(Issue("error", "not-supported", said, at))
+    if "end" in resource:
+        said = "an end is not observed; leave it out and set status to off, or delete the Subscription"
+        issues.append(Issue("error", "not-supported", said, "Subscription.end"))
+    return issues
+
+
+def _status(found: str) -> tuple[Status, list[Issue]]:
+    if found == Status.OFF:
+        return Status.OFF, []
+    if found in {Status.REQUESTED, Status.ACTIVE}:  # `active`: R-076, and what the guide's examples send
+        return Status.REQUESTED, []
+    said = f"found status {found}; a client asks for requested or off"
+    return Status.REQUESTED, [Issue("error", "value", said, "Subscription.status")]
+
+
+_MANAGED = frozenset({"id", "status", "error"})
+
+
+def _kept(resource: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in resource.items() if name not in _MANAGED}
+    meta = {
+        name: value
+        for name, value in kept.pop("meta", {}).items()
+        if name not in {"versionId", "lastUpdated"}
+    }
+    return {**kept, "meta": meta} if meta else kept

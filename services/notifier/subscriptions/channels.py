@@ -1,0 +1,225 @@
+"""Where and how a Subscription wants to be told: everything about its channel that will not be honoured is found.
+
+Source: R4 Subscription, Subscriptions R5 Backport 1.1 (requirements R-030…R-062, R-135, R-189).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from schemas.fhir import (
+    BACKPORT_CHANNEL_TYPE,
+    BACKPORT_HEARTBEAT,
+    BACKPORT_MAX_COUNT,
+    BACKPORT_PAYLOAD_CONTENT,
+    BACKPORT_TIMEOUT,
+    FHIR_JSON,
+)
+from schemas.outcome import Issue
+from services.notifier.model import Content, SubscriptionKind
+from services.notifier.render import MOST_SECONDS
+from services.notifier.send.addresses import allowed
+
+MOST_HEADERS = 20
+MOST_HEADER_BYTES = 8 * 1024
+MOST_URL = 2048
+DEFAULT_BATCH = 10
+"""Events in one Bundle when the subscriber names no `max-count`."""
+MOST_BATCH = 50
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OURS = frozenset(
+    {"host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "te",
+     "trailer", "upgrade", "expect", "cookie", "keep-alive", "traceparent", "tracestate"}
+)  # fmt: skip
+_CONTENTS: dict[str, Content] = {"empty": "empty", "id-only": "id-only", "full-resource": "full-resource"}
+_CHANNEL_EXTENSIONS = frozenset({BACKPORT_HEARTBEAT, BACKPORT_TIMEOUT, BACKPORT_MAX_COUNT})
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPolicy:
+    """Which endpoints are delivered to."""
+
+    allow_http: bool
+    allow_private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AskedChannel:
+    """The channel as asked for."""
+
+    endpoint: str
+    mime: str | None
+    content: Content | None
+    headers: tuple[str, ...]
+    timeout: int | None
+    batch_size: int
+
+
+def read_channel(
+    channel: dict[str, Any], kind: SubscriptionKind, policy: EndpointPolicy
+) -> tuple[AskedChannel, list[Issue]]:
+    """Return the channel and every reason why it is not served; with a reason the channel is not to be used."""
+    issues = [
+        *_type(channel),
+        *_endpoint(channel.get("endpoint"), policy),
+        *_payload(channel, kind),
+        *_headers(channel.get("header", [])),
+        *_extensions(channel, kind),
+    ]
+    given = {item.get("url"): item for item in channel.get("extension", [])}
+    most = given.get(BACKPORT_MAX_COUNT, {}).get("valuePositiveInt", DEFAULT_BATCH)
+    return AskedChannel(
+        endpoint=str(channel.get("endpoint", "")),
+        mime=channel.get("payload"),
+        content=_CONTENTS.get(_content(channel) or ""),
+        headers=tuple(channel.get("header", [])),
+        timeout=given.get(BACKPORT_TIMEOUT, {}).get("valueUnsignedInt"),
+        batch_size=1 if kind == "classic" else max(1, min(int(most), MOST_BATCH)),
+    ), issues
+
+
+def _type(channel: dict[str, Any]) -> Iterator[Issue]:
+    at = "Subscription.channel.type"
+    if (found := channel.get("type")) != "rest-hook":
+        yield _unsupported(f"the channel type is {found}; expected rest-hook, the only one served", at)
+    for item in channel.get("_type", {}).get("extension", []):
+        what = (
+            "a custom channel type"
+            if item.get("url") == BACKPORT_CHANNEL_TYPE
+            else f"extension {item.get('url')}"
+        )
+        yield _unsupported(f"{what} is not served", f"{at}.extension")
+
+
+def _endpoint(endpoint: str | None, policy: EndpointPolicy) -> Iterator[Issue]:
+    at = "Subscription.channel.endpoint"
+    if not endpoint:
+        yield Issue("error", "required", "rest-hook needs an endpoint, the https URL to notify", at)
+        return
+    try:
+        url = urlsplit(endpoint)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        yield Issue("error", "value", f"{endpoint!r} is not a URL", at)
+        return
+    if url.scheme not in {"https", "http"} or not host:
+        yield Issue("error", "value", f"found {endpoint!r}; expected an absolute https URL", at)
+        return
+    if url.scheme == "http" and not policy.allow_http:
+        yield Issue(
+            "error",
+            "security",
+            "found an http endpoint; expected https, reports are not sent in the clear",
+            at,
+        )
+    if url.username is not None or url.password is not None:
+        yield Issue("error", "security", "the URL carries credentials; put them into channel.header", at)
+    if url.fragment:
+        yield Issue("error", "value", "the URL has a fragment, which is never sent", at)
+    if len(endpoint) > MOST_URL:
+        yield Issue(
+            "error", "too-long", f"the URL has {len(endpoint)} characters; at most {MOST_URL} are kept", at
+        )
+    if _forbidden(host, private=policy.allow_private):
+        yield Issue("error", "security", f"{host} is not an address that is delivered to", at)
+
+
+def _forbidden(host: str, *, private: bool) -> bool:
+    # Early and friendly only: names are judged by the address they resolve to, at every connection.
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" and not private
+    return not allowed(host, private=private)
+
+
+def _payload(channel: dict[str, Any], kind: SubscriptionKind) -> Iterator[Issue]:
+    at = "Subscription.channel.payload"
+    mime = channel.get("payload")
+    if kind == "topic":
+        yield from _content_level(channel)
+        if mime is None:
+            yield Issue(
+                "error", "required", f"a topic Subscription needs a payload; expected {FHIR_JSON}", at
+            )
+    elif _content(channel) is not None:
+        yield _unsupported(
+            "a payload content level belongs to topic Subscriptions; criteria here are a search", at
+        )
+    if mime is not None and not _served(mime):
+        yield _unsupported(f"found payload {mime!r}; expected {FHIR_JSON}, with fhirVersion 4.0 if any", at)
+
+
+def _served(mime: str) -> bool:
+    base, *parameters = (part.strip().lower() for part in mime.split(";"))
+    return base == FHIR_JSON and all(
+        part.replace('"', "") in {"fhirversion=4.0", "charset=utf-8"} for part in parameters
+    )
+
+
+def _content(channel: dict[str, Any]) -> str | None:
+    for item in channel.get("_payload", {}).get("extension", []):
+        if item.get("url") == BACKPORT_PAYLOAD_CONTENT:
+            return str(item.get("valueCode"))
+    return None
+
+
+def _content_level(channel: dict[str, Any]) -> Iterator[Issue]:
+    at = "Subscription.channel.payload.extension"
+    found = _content(channel)
+    if found is None:
+        yield Issue(
+            "error",
+            "required",
+            "backport-payload-content is missing; expected empty, id-only or full-resource",
+            at,
+        )
+    elif found not in _CONTENTS:
+        yield _unsupported(f"found content level {found!r}; expected empty, id-only or full-resource", at)
+    for item in channel.get("_payload", {}).get("extension", []):
+        if item.get("url") != BACKPORT_PAYLOAD_CONTENT:
+            yield _unsupported(f"extension {item.get('url')} is not served", at)
+
+
+def _extensions(channel: dict[str, Any], kind: SubscriptionKind) -> Iterator[Issue]:
+    for place, item in enumerate(channel.get("extension", [])):
+        at, url = f"Subscription.channel.extension[{place}]", item.get("url")
+        if url not in _CHANNEL_EXTENSIONS:
+            yield _unsupported(f"extension {url} is not served", at)
+        elif kind == "classic":
+            yield _unsupported(
+                "Backport extensions belong to topic Subscriptions; criteria here are a search", at
+            )
+        elif url == BACKPORT_HEARTBEAT:
+            yield _unsupported("heartbeats are not sent; leave out backport-heartbeat-period", at)
+        elif url == BACKPORT_TIMEOUT and not 1 <= item.get("valueUnsignedInt", 0) <= MOST_SECONDS:
+            yield Issue("error", "value", f"backport-timeout is 1 to {MOST_SECONDS:g} seconds", at)
+
+
+def _headers(headers: list[str]) -> Iterator[Issue]:
+    at = "Subscription.channel.header"
+    if len(headers) > MOST_HEADERS or sum(map(len, headers)) > MOST_HEADER_BYTES:
+        yield Issue(
+            "error", "too-long", f"at most {MOST_HEADERS} headers and {MOST_HEADER_BYTES} bytes are sent", at
+        )
+    for place, header in enumerate(headers):
+        name, colon, value = header.partition(":")
+        here = f"{at}[{place}]"
+        if not colon or _TOKEN.fullmatch(name.strip()) is None:
+            yield Issue(
+                "error", "value", "expected `Name: value`", here
+            )  # never the value: it may be a secret
+        elif any((ord(mark) < 32 and mark != "\t") or ord(mark) == 127 for mark in value):
+            yield Issue("error", "security", f"the value of {name.strip()} has control characters", here)
+        elif name.strip().lower() in _OURS or name.strip().lower().startswith(("proxy-", "webhook-")):
+            yield Issue("error", "security", f"{name.strip()} is set by this service", here)
+
+
+def _unsupported(diagnostics: str, expression: str) -> Issue:
+    return Issue("error", "not-supported", diagnostics, expression)

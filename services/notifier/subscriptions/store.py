@@ -1,0 +1,318 @@
+"""Subscriptions in the database: every write moves the revision, the counter, the lane and the row together.
+
+Locks are taken in one order everywhere: revision, counter, lane, subscription.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.outcome import refuse
+from services.clock import Clock
+from services.database import Database
+from services.notifier import tables as t
+from services.notifier.model import LaneState, Status
+from services.notifier.subscriptions.admission import Admitted
+from services.notifier.subscriptions.statuses import ASKED, Move, stays
+from services.principal import Principal
+
+DELETED = "the subscription was deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One stored Subscription."""
+
+    id: str
+    version: int
+    status: Status
+    error: str | None
+    last_updated: datetime
+    resource: Mapping[str, Any]
+    deleted: bool
+    client: str
+
+    def wire(self) -> dict[str, Any]:
+        """Return the resource as it is served: what the client sent, and what the server manages."""
+        out: dict[str, Any] = {
+            "resourceType": "Subscription",
+            "id": self.id,
+            "meta": {
+                **self.resource.get("meta", {}),
+                "versionId": str(self.version),
+                "lastUpdated": self.last_updated.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            },
+            **{name: value for name, value in self.resource.items() if name not in {"resourceType", "meta"}},
+            "status": self.status.value,
+        }
+        if self.error is not None:
+            out["error"] = self.error
+        return out
+
+
+class SubscriptionStore:
+    """Reads and writes Subscriptions for the principals that may."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        """Take the notifier's database."""
+        self._database = database
+        self._clock = clock
+
+    async def create(self, principal: Principal, admitted: Admitted, logical_id: str | None = None) -> Stored:
+        """Store a new Subscription; it is matched for every report accepted after this returns."""
+        now = self._clock.now()
+        new_id = logical_id or self._clock.uuid7()
+        move = ASKED[admitted.kind, admitted.asked]
+        async with self._database.write() as connection:
+            revision = await _next_revision(connection)
+            await connection.execute(
+                sa.insert(t.counter).values(subscription_id=new_id, last_number=0, numbering=move.numbering)
+            )
+            await connection.execute(
+                sa.insert(t.lane).values(
+                    subscription_id=new_id,
+                    state=move.lane,
+                    next_number=1,
+                    last_number=0,
+                    batch_size=admitted.channel.batch_size,
+                    due_at=self._database.now(self._clock) if move.lane is LaneState.HANDSHAKE else None,
+                    plan_first=1,
+                    plan_last=0,
+                    plan_size=admitted.channel.batch_size,
+                    retry=0,
+                    refusals=0,
+                )
+            )
+            row = {
+                **_asked(admitted),
+                "id": new_id,
+                "version": 1,
+                "status": move.status,
+                "client": principal.client,
+                "role": principal.role,
+                "organisations": orjson.dumps(sorted(principal.organisations)).decode(),
+                "created_at": now,
+                "last_updated": now,
+                "revision": revision,
+                "deleted": False,
+            }
+            await connection.execute(sa.insert(t.subscription).values(row))
+            await _audit(connection, now, principal, "subscription-create", new_id)
+        return Stored(
+            new_id, 1, move.status, None, now, admitted.resource, deleted=False, client=principal.client
+        )
+
+    async def read(self, principal: Principal, logical_id: str) -> Stored:
+        """Return a Subscription.
+
+        Raises:
+            FhirError: 404 when there is none the principal may see, 410 when it was deleted.
+        """
+        async with self._database.read() as connection:
+            return await _visible(connection, principal, logical_id)
+
+    async def search(self, principal: Principal, *conditions: sa.ColumnElement[bool]) -> list[Stored]:
+        """Return the Subscriptions the principal may see that meet the conditions, by id."""
+        statement = sa.select(t.subscription).where(sa.not_(t.subscription.c.deleted), *conditions)
+        if principal.role != "operator":
+            statement = statement.where(t.subscription.c.client == principal.client)
+        async with self._database.read() as connection:
+            return [_stored(row) for row in await connection.execute(statement.order_by(t.subscription.c.id))]
+
+    async def update(
+        self,
+        principal: Principal,
+        logical_id: str,
+        admitted: Admitted,
+        sent_status: str,
+        if_match: int | None,
+    ) -> tuple[Stored, bool]:
+        """Replace a Subscription, or create it under this id; tell whether it was created.
+
+        Raises:
+            FhirError: 412 when `if_match` is not the current version.
+        """
+        now = self._clock.now()
+        async with self._database.write() as connection:
+            revision = await _next_revision(connection)
+            await _lock(connection, t.counter, logical_id)
+            await _lock(connection, t.lane, logical_id)
+            row = (
+                await connection.execute(
+                    sa.select(t.subscription).where(t.subscription.c.id == logical_id).with_for_update()
+                )
+            ).one_or_none()
+            if row is not None and not row.deleted:
+                return await self._replace(
+                    connection, principal, row, admitted, sent_status, if_match, revision, now
+                ), False
+            if if_match is not None:
+                raise refuse(
+                    412, "conflict", f"Subscription/{logical_id} does not exist, so no version matches"
+                )
+            if row is not None:
+                raise refuse(409, "conflict", f"Subscription/{logical_id} was deleted; its numbers end there")
+        return await self.create(principal, admitted, logical_id), True
+
+    async def _replace(
+        self, connection: AsyncConnection, principal: Principal, row: Any, admitted: Admitted, sent_status: str,
+        if_match: int | None, revision: int, now: datetime,
+    ) -> Stored:  # fmt: skip
+        before = _stored(row)
+        if principal.role != "operator" and row.client != principal.client:
+            raise refuse(403, "forbidden", f"Subscription/{row.id} belongs to another client")
+        if if_match is not None and if_match != row.version:
+            raise refuse(
+                412, "conflict", f"Subscription/{row.id} is at version {row.version}, not {if_match}"
+            )
+        asked = _asked(admitted)
+        changed = any(
+            asked[name] != getattr(row, name) for name in ("endpoint", "mime", "content", "headers")
+        )
+        stay = stays(before.status, sent_status, channel_changed=changed and admitted.kind == "topic")
+        move = ASKED[admitted.kind, admitted.asked]
+        status = before.status if stay else move.status
+        if not stay:
+            await self._start_over(connection, row.id, move)
+        await connection.execute(
+            sa.update(t.lane)
+            .where(t.lane.c.subscription_id == row.id)
+            .values(batch_size=admitted.channel.batch_size)
+        )
+        error = before.error if stay else None
+        await connection.execute(
+            sa.update(t.subscription)
+            .where(t.subscription.c.id == row.id)
+            .values(
+                **asked,
+                version=row.version + 1,
+                status=status,
+                error=error,
+                last_updated=now,
+                revision=revision,
+            )
+        )
+        await _audit(connection, now, principal, "subscription-update", row.id)
+        return Stored(
+            row.id, row.version + 1, status, error, now, admitted.resource, deleted=False, client=row.client
+        )
+
+    async def _start_over(self, connection: AsyncConnection, logical_id: str, move: Move) -> None:
+        lane = t.lane
+        await connection.execute(
+            sa.update(t.counter)
+            .where(t.counter.c.subscription_id == logical_id)
+            .values(numbering=move.numbering)
+        )
+        due: Any = None
+        if move.lane is LaneState.HANDSHAKE:
+            due = self._database.now(self._clock)
+        elif move.lane is LaneState.OPEN:
+            owes = lane.c.next_number <= lane.c.last_number
+            due = sa.case((owes, self._database.now(self._clock)), else_=sa.null())
+        # Whoever holds the lane now loses it: what it sends from here on it will not record.
+        await connection.execute(
+            sa.update(lane)
+            .where(lane.c.subscription_id == logical_id)
+            .values(state=move.lane, due_at=due, claim_id=None, retry=0, refusals=0, failing_since=None,
+                    failure=None, said=None)
+        )  # fmt: skip
+
+    async def delete(self, principal: Principal, logical_id: str) -> None:
+        """Delete a Subscription; what it was still owed is given up. Deleting twice is no error."""
+        now = self._clock.now()
+        async with self._database.write() as connection:
+            revision = await _next_revision(connection)
+            await _lock(connection, t.counter, logical_id)
+            await _lock(connection, t.lane, logical_id)
+            row = (
+                await connection.execute(
+                    sa.select(t.subscription).where(t.subscription.c.id == logical_id).with_for_update()
+                )
+            ).one_or_none()
+            if row is None or row.deleted:
+                return
+            if principal.role != "operator" and row.client != principal.client:
+                raise refuse(403, "forbidden", f"Subscription/{logical_id} belongs to another client")
+            lane, owed = t.lane, t.notification
+            await connection.execute(
+                sa.insert(t.given_up).from_select(
+                    ["subscription_id", "number", "reason", "at"],
+                    sa.select(owed.c.subscription_id, owed.c.number, sa.literal(DELETED), sa.literal(now, t.given_up.c.at.type))
+                    .join(lane, lane.c.subscription_id == owed.c.subscription_id)
+                    .where(owed.c.subscription_id == logical_id, owed.c.number >= lane.c.next_number),
+                )
+            )  # fmt: skip
+            for table in (t.counter, lane):
+                await connection.execute(sa.delete(table).where(table.c.subscription_id == logical_id))
+            await connection.execute(
+                sa.update(t.subscription)
+                .where(t.subscription.c.id == logical_id)
+                .values(
+                    deleted=True,
+                    status=Status.OFF,
+                    version=row.version + 1,
+                    last_updated=now,
+                    revision=revision,
+                )
+            )
+            await _audit(connection, now, principal, "subscription-delete", logical_id)
+
+
+async def _next_revision(connection: AsyncConnection) -> int:
+    statement = sa.update(t.revision).values(value=t.revision.c.value + 1).returning(t.revision.c.value)
+    return int((await connection.execute(statement)).scalar_one())
+
+
+async def _lock(connection: AsyncConnection, table: sa.Table, logical_id: str) -> None:
+    column = table.c.subscription_id
+    await connection.execute(sa.select(column).where(column == logical_id).with_for_update())
+
+
+async def _visible(connection: AsyncConnection, principal: Principal, logical_id: str) -> Stored:
+    statement = sa.select(t.subscription).where(t.subscription.c.id == logical_id)
+    row = (await connection.execute(statement)).one_or_none()
+    if row is None or (principal.role != "operator" and row.client != principal.client):
+        raise refuse(404, "not-found", f"there is no Subscription/{logical_id}")
+    if row.deleted:
+        raise refuse(410, "deleted", f"Subscription/{logical_id} was deleted")
+    return _stored(row)
+
+
+def _stored(row: Any) -> Stored:
+    return Stored(
+        row.id, row.version, Status(row.status), row.error, row.last_updated, orjson.loads(row.resource),
+        deleted=row.deleted, client=row.client,
+    )  # fmt: skip
+
+
+def _asked(admitted: Admitted) -> dict[str, Any]:
+    channel = admitted.channel
+    return {
+        "kind": admitted.kind,
+        "criteria": admitted.criteria,
+        "filters": orjson.dumps(admitted.filters).decode(),
+        "endpoint": channel.endpoint,
+        "mime": channel.mime,
+        "content": channel.content,
+        "headers": orjson.dumps(channel.headers).decode(),
+        "timeout": channel.timeout,
+        "resource": orjson.dumps(admitted.resource),
+    }
+
+
+async def _audit(
+    connection: AsyncConnection, now: datetime, principal: Principal, action: str, logical_id: str
+) -> None:
+    await connection.execute(
+        sa.insert(t.audit).values(
+            at=now, client=principal.client, action=action, subject=f"Subscription/{logical_id}"
+        )
+    )

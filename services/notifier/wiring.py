@@ -1,0 +1,125 @@
+"""The notifier put together: the only module that names its concrete parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import sqlalchemy as sa
+from aiohttp import web
+
+from services.clock import Clock
+from services.database import Database, Migrations
+from services.event_log import EventSource
+from services.lifecycle import Loop
+from services.notifier.consume.freshness import LiveIndex
+from services.notifier.consume.intake import Intake
+from services.notifier.record.verdict import RetryPolicy
+from services.notifier.send.client import RestHookClient
+from services.notifier.send.delivery import Delivery
+from services.notifier.send.worker import Sender
+from services.notifier.subscriptions.channels import EndpointPolicy
+from services.notifier.subscriptions.http import SubscriptionRoutes
+from services.notifier.subscriptions.store import SubscriptionStore
+from services.settings import Settings
+from services.wakeup import Wakeup
+
+MIGRATIONS = Migrations(Path(__file__).parent / "migrations", "notifier_version")
+
+
+class Notifier:
+    """One notifier: its routes, its loops and how to end it."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock, database: Database, source: EventSource, log_name: str
+    ) -> None:
+        """Take an open database at its head and a log to read."""
+        self._database = database
+        self._source = source
+        self._stopping = False
+        owed = Wakeup()
+        live = LiveIndex(database, settings.fhir_base)
+        intake = Intake(database, clock, source, live, log_name=log_name, wait=settings.poll_seconds, owed=owed)
+        self._client = RestHookClient(
+            clock, private=settings.allow_private_endpoints, response_bytes=settings.response_bytes
+        )
+        sender = Sender(
+            client=self._client,
+            clock=clock,
+            policy=RetryPolicy(settings.retry_schedule, handshake=settings.handshake_schedule),
+            base=settings.fhir_base,
+            deadline=settings.total_deadline,
+            lease=settings.lease_seconds,
+            stopping=lambda: self._stopping,
+        )
+        self._delivery = Delivery(database, clock, sender, workers=settings.workers, owed=owed)
+        self._routes = SubscriptionRoutes(
+            SubscriptionStore(database, clock),
+            base=settings.fhir_base,
+            policy=EndpointPolicy(settings.allow_http_endpoints, settings.allow_private_endpoints),
+            depth=settings.max_json_depth,
+            changed=owed.set,
+        )
+        poll = settings.poll_seconds
+        self._intake = Loop("intake", intake.step, idle=poll)
+        self.loops = [
+            self._intake,
+            Loop("consumer lag", intake.lag, idle=5.0),
+            Loop("claim", self._delivery.claim_due, wake=owed, idle=poll),
+            Loop("record", self._delivery.record_finished, wake=self._delivery.finished, idle=poll),
+        ]
+
+    def mount(self, app: web.Application) -> None:
+        """Add `/fhir/Subscription`."""
+        self._routes.mount(app)
+
+    def mount_ops(self, admin: web.Application) -> None:
+        """Add the pages for operators."""
+
+    async def ready(self) -> Mapping[str, str | None]:
+        """Answer whether the database is there and the log is being read."""
+        return {"notifier database": await self._database_check(), "event log": self._log_check()}
+
+    async def _database_check(self) -> str | None:
+        try:
+            async with self._database.read() as connection:
+                await connection.execute(sa.text("SELECT 1"))
+        except Exception as error:  # noqa: BLE001  # whatever keeps it from answering makes us not ready
+            return f"the database does not answer: {type(error).__name__}"
+        return None
+
+    def _log_check(self) -> str | None:
+        failure = self._intake.failure
+        return None if failure is None else f"the event log cannot be read: {failure}"
+
+    async def close(self) -> None:
+        """Let running turns end, record them, and let go of everything."""
+        self._stopping = True
+        await self._delivery.close()
+        await self._client.close()
+        await self._source.close()
+        await self._database.close()
+
+
+async def open_notifier(settings: Settings, clock: Clock, source: EventSource, *, log_name: str) -> Notifier:
+    """Open the notifier's database and put the parts together.
+
+    Raises:
+        DatabaseStateError: the database is not at this version's head.
+    """
+    database = open_database(settings)
+    try:
+        await MIGRATIONS.require_head(database)
+    except BaseException:
+        await database.close()
+        raise
+    return Notifier(settings, clock, database, source, log_name)
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the notifier's database, whatever its state; for migrating and for watching."""
+    return Database(
+        settings.database_url("notifier"),
+        pool_size=settings.database_pool_size,
+        schema_name="notifier's database",
+    )

@@ -1,0 +1,192 @@
+"""What can a report be found by? The values of every search parameter, in the form of `schemas.facets`.
+
+Names are those of `schemas.search.parameters`; `parent` (the performance report that lists a quality report)
+is carried besides, for those who relate events to each other, and is no search parameter.
+Payment streams, paid-through dates and service periods are those of the report and its metrics, not those the
+contract allows: a Subscription to a stream asks for reports that say something about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from schemas.dates import bounds, period_bounds, stamp
+from schemas.facets import Facets, FacetValue, token
+from schemas.fhir import (
+    CATEGORY,
+    ORGANIZATION_SUBJECT,
+    PAID_THROUGH_DATE,
+    PAYMENT_STREAM,
+    REPORT_KIND_SYSTEM,
+    REPORT_STAGE_SYSTEM,
+    SERVICE_PERIOD,
+    STATUS_SYSTEM,
+)
+from services.publisher.derive.elements import (
+    Element,
+    coding_tokens,
+    concept_tokens,
+    extensions,
+    identifier_tokens,
+    inner_tokens,
+)
+from services.publisher.derive.metrics import metric_scores
+from services.publisher.derive.model import Context, Derived, Kind
+from services.publisher.derive.references import literal, logical, target_type
+
+_Values = Mapping[str, Iterable[FacetValue]]
+
+
+def facets_of(
+    report: Element,
+    derived: Derived,
+    context: Context,
+    *,
+    report_id: str,
+    base_url: str,
+    last_updated: datetime,
+    raw: bytes,
+) -> Facets:
+    """Return the facets of one version of a report; arguments are those of `derive`, and what it found out."""
+    references = _references(report, base_url)
+    every: tuple[_Values, ...] = (
+        _of_any_resource(report, report_id, last_updated),
+        _of_measure_report(report),
+        {name: _targets(found, base_url) for name, found in references.items()},
+        {f"{name}:identifier": _logical(found) for name, found in references.items()},
+        _of_metrics(report, raw),
+        _of_standing(report, derived),
+        _of_contract(context),
+        _of_parties(references, derived, context),
+    )
+    return {name: unique for values in every for name, found in values.items() if (unique := _unique(found))}
+
+
+def _unique(values: Iterable[FacetValue]) -> list[FacetValue]:
+    seen: dict[FacetValue, None] = {}
+    for value in values:
+        seen[value if isinstance(value, str) else tuple(value)] = None
+    return [value if isinstance(value, str) else list(value) for value in seen]
+
+
+def _of_any_resource(report: Element, report_id: str, last_updated: datetime) -> _Values:
+    meta = report.get("meta", {})
+    return {
+        "_id": [token("", report_id)],
+        "_lastUpdated": [bounds(stamp(last_updated))],
+        "_tag": coding_tokens(meta.get("tag", ())),
+        "_security": coding_tokens(meta.get("security", ())),
+        "_profile": [profile for profile in meta.get("profile", ()) if profile is not None],
+        "_source": _given(meta, "source"),
+    }
+
+
+def _of_measure_report(report: Element) -> _Values:
+    return {
+        "date": map(bounds, _given(report, "date")),
+        "period": [
+            period_bounds(period.get("start"), period.get("end")) for period in _given(report, "period")
+        ],
+        "identifier": identifier_tokens(report.get("identifier", ())),
+        "status": [token(STATUS_SYSTEM, status) for status in _given(report, "status")],
+        "measure": _given(report, "measure"),
+        "category": [
+            found
+            for extension in extensions(report, CATEGORY)
+            for found in concept_tokens(extension.get("valueCodeableConcept"))
+        ],
+    }
+
+
+def _references(report: Element, base_url: str) -> dict[str, list[Element]]:
+    subjects = _given(report, "subject")
+    return {
+        "subject": subjects,
+        "patient": [each for each in subjects if target_type(each, base_url) == "Patient"],
+        "reporter": _given(report, "reporter"),
+        "evaluated-resource": report.get("evaluatedResource", []),
+        "subject-organization": [
+            extension["valueReference"]
+            for subject in subjects
+            for extension in extensions(subject, ORGANIZATION_SUBJECT)
+            if "valueReference" in extension
+        ],
+    }
+
+
+def _targets(references: Iterable[Element], base_url: str) -> Iterator[str]:
+    return (found for each in references if (found := literal(each, base_url)) is not None)
+
+
+def _logical(references: Iterable[Element]) -> Iterator[str]:
+    return (found for each in references if (found := logical(each)) is not None)
+
+
+def _of_metrics(report: Element, raw: bytes) -> _Values:
+    groups = report.get("group", [])
+    parts = [report, *groups]
+    return {
+        "metric": [found for group in groups for found in concept_tokens(group.get("code"))],
+        "metric-score": metric_scores(raw) if groups else [],
+        "payment-stream": [found for part in parts for found in inner_tokens(part, PAYMENT_STREAM, "type")],
+        "paid-through": [
+            bounds(date)
+            for part in parts
+            for extension in extensions(part, PAID_THROUGH_DATE)
+            for date in _given(extension, "valueDate")
+        ],
+        "service-period": [
+            period_bounds(period.get("start"), period.get("end"))
+            for part in parts
+            for extension in extensions(part, SERVICE_PERIOD)
+            for period in _given(extension, "valuePeriod")
+        ],
+    }
+
+
+def _of_standing(report: Element, derived: Derived) -> _Values:
+    quality = derived.kind is Kind.QUALITY
+    return {
+        "contract": _known(derived.contract),
+        "stage": [token(REPORT_STAGE_SYSTEM, derived.stage.value)],
+        "kind": [token(REPORT_KIND_SYSTEM, derived.kind.value)],
+        "payer": _known(derived.payer),
+        "provider": _known(derived.provider),
+        "parent": [f"MeasureReport/{parent}" for parent in _known(derived.parent)],
+        "quality-measure": _given(report, "measure") if quality else [],
+    }
+
+
+def _of_contract(context: Context) -> _Values:
+    contract = context.contract
+    if contract is None:
+        return {}
+    return {
+        "lob": contract.lines_of_business,
+        "program-model": contract.program_models,
+        "cohort": contract.cohorts,
+    }
+
+
+def _of_parties(references: Mapping[str, list[Element]], derived: Derived, context: Context) -> _Values:
+    """Identifiers of the parties: those of the stored Organization, and those the report itself gives."""
+    return {
+        f"{name}-identifier": [
+            *context.identifiers.get(party or "", ()),
+            *_logical(references[shown]),
+        ]
+        for name, party, shown in (
+            ("payer", derived.payer, "reporter"),
+            ("provider", derived.provider, "subject-organization"),
+        )
+    }
+
+
+def _given(element: Element, name: str) -> list[Any]:
+    return [element[name]] if name in element else []
+
+
+def _known(value: str | None) -> list[str]:
+    return [] if value is None else [value]

@@ -1,0 +1,90 @@
+"""Which metrics does a report give, with which scores? Scores keep the digits they were written with.
+
+A parsed report has lost them, so the scores are read from its text: each as the slice the number stands in.
+Source: VBPR 1.1.0, one `group` is one metric; its value is `measureScore`, or an alternate-measurescore
+extension on that when the metric is an amount of money or a plain number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from schemas.facets import token
+from schemas.fhir import ALTERNATE_SCORE
+
+
+class _Coding(msgspec.Struct):
+    system: str = ""
+    code: str | None = None
+
+
+class _Concept(msgspec.Struct):
+    coding: list[_Coding] = []
+
+
+class _Money(msgspec.Struct):
+    value: msgspec.Raw | None = None
+    currency: str = ""
+
+
+class _Extension(msgspec.Struct, rename="camel"):
+    url: str
+    value_decimal: msgspec.Raw | None = None
+    value_integer: msgspec.Raw | None = None
+    value_money: _Money | None = None
+
+
+class _Score(msgspec.Struct):
+    value: msgspec.Raw | None = None
+    code: str | None = None
+    unit: str | None = None
+    extension: list[_Extension] = []
+
+
+class _Group(msgspec.Struct, rename="camel"):
+    code: _Concept | None = None
+    measure_score: _Score | None = None
+
+
+class _Report(msgspec.Struct):
+    group: list[_Group] = []
+
+
+_decoder = msgspec.json.Decoder(_Report)
+
+
+def metric_scores(raw: bytes) -> list[tuple[str, str, str]]:
+    """Return `(metric token, number as written, unit)` for each score of each metric, in their order.
+
+    The unit is a Quantity's code, or its text without one, or a currency; `""` when there is none. Scores of
+    strata are not the metric's and are left out. `raw` is the text of a MeasureReport that has been checked.
+    """
+    return [
+        (token(coding.system, coding.code), number, unit)
+        for group in _decoder.decode(raw).group
+        if group.code is not None and group.measure_score is not None
+        for number, unit in _numbers(group.measure_score)
+        for coding in group.code.coding
+        if coding.code is not None
+    ]
+
+
+def _numbers(score: _Score) -> Iterator[tuple[str, str]]:
+    """Yield the Quantity's value; without one, the alternate scores that are numbers."""
+    if score.value is not None:
+        yield _text(score.value), score.code or score.unit or ""
+        return
+    for extension in score.extension:
+        if extension.url != ALTERNATE_SCORE:
+            continue
+        for number in (extension.value_decimal, extension.value_integer):
+            if number is not None:
+                yield _text(number), ""
+        if (money := extension.value_money) is not None and money.value is not None:
+            yield _text(money.value), money.currency
+
+
+def _text(number: msgspec.Raw) -> str:
+    return bytes(number).decode()

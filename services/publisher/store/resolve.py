@@ -1,0 +1,133 @@
+"""Which ids will the writes of one transaction have, and what do their references become?
+
+FHIR R4 http, transaction processing: entries may call each other by `fullUrl`, refer by a search that must
+find exactly one (`Organization?identifier=…`), and a create may turn out to be there already. References are
+rewritten in the text as it was sent, so nothing else of it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.outcome import FhirError, Issue
+from schemas.raw_json import rewrite_references
+from services.publisher.derive.model import Kind
+from services.publisher.store import search, versions
+from services.publisher.store.content import same_as
+from services.publisher.store.model import REPORT, Write
+
+_LEAVES_FIRST = {"Organization": 0, "Measure": 1, "Group": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A write with its references resolved."""
+
+    write: Write
+    content: str
+    """Hash of what it says."""
+    found: str | None
+    """Id of what a create found to be there already."""
+
+
+async def resolve(tx: AsyncConnection, writes: Sequence[Write], owner: str, base_url: str) -> list[Planned]:
+    """Return the writes, in their order, with their references and ids settled.
+
+    Raises:
+        FhirError: 412 when a conditional reference or `ifNoneExist` does not find what it must; 422 for a
+            temporary reference that no entry answers to. All findings at once.
+    """
+    names = {write.full_url: f"{write.type}/{write.id}" for write in writes if write.full_url}
+    issues: list[tuple[int, Issue]] = []
+    planned: dict[int, Planned] = {}
+    for place in sorted(range(len(writes)), key=lambda place: _depth(writes[place])):
+        write = writes[place]
+        if write.where is not None:
+            found, unresolved = await _conditional(tx, write, base_url)
+            issues += unresolved
+            write = _rewritten(write, names | found)
+            issues += [(422, issue) for issue in _temporary(write)]
+        content = same_as(write.text, write.resource)
+        try:
+            there = await _there(tx, write, owner, content, base_url)
+        except FhirError as error:
+            issues += [(error.status, issue) for issue in error.issues]
+            there = None
+        if there is not None and write.full_url:
+            names[write.full_url] = f"{write.type}/{there}"
+        planned[place] = Planned(write, content, there)
+    if issues:
+        raise FhirError(min(status for status, _ in issues), *(issue for _, issue in issues))
+    return [planned[place] for place in range(len(writes))]
+
+
+def _depth(write: Write) -> int:
+    if write.type == REPORT:
+        return 3 if write.kind is Kind.QUALITY else 4
+    return _LEAVES_FIRST[write.type]
+
+
+def _rewritten(write: Write, names: Mapping[str, str]) -> Write:
+    text = rewrite_references(write.text, names)
+    return write if text == write.text else replace(write, text=text, resource=orjson.loads(text))
+
+
+async def _there(tx: AsyncConnection, write: Write, owner: str, content: str, base_url: str) -> str | None:
+    """Return the id of what a create would repeat."""
+    if not write.creates:
+        return None
+    if write.if_none_exist is None:
+        return await versions.same_content(tx, owner, write.type, content)
+    found = await search.matching(tx, write.type, write.if_none_exist, base_url)
+    if len(found) > 1:
+        said = f"If-None-Exist {write.if_none_exist!r} finds several {write.type}s, expected none or one"
+        raise FhirError(412, Issue("error", "conflict", said, write.where))
+    return found[0] if found else None
+
+
+async def _conditional(
+    tx: AsyncConnection, write: Write, base_url: str
+) -> tuple[dict[str, str], list[tuple[int, Issue]]]:
+    found: dict[str, str] = {}
+    issues: list[tuple[int, Issue]] = []
+    if b"?" not in write.text:
+        return found, issues
+    for path, reference in _references(write.resource, write.where or write.type):
+        kind, mark, query = reference.partition("?")
+        if not mark or ":" in kind or reference in found:
+            continue
+        matches = await search.matching(tx, kind, query, base_url)
+        if len(matches) == 1:
+            found[reference] = f"{kind}/{matches[0]}"
+            continue
+        how_many = "several resources" if matches else "nothing"
+        said = f"the conditional reference {reference!r} finds {how_many}, expected one"
+        issues.append((412, Issue("error", "not-found", said, path)))
+    return found, issues
+
+
+def _temporary(write: Write) -> Iterator[Issue]:
+    if b"urn:uuid:" not in write.text and b"urn:oid:" not in write.text:
+        return
+    for path, reference in _references(write.resource, write.where or write.type):
+        if reference.startswith(("urn:uuid:", "urn:oid:")):
+            said = f"{reference} is no entry's fullUrl in this Bundle"
+            yield Issue("error", "not-found", said, path)
+
+
+def _references(element: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yield every `reference` in a resource with its FHIRPath."""
+    if isinstance(element, dict):
+        for name, child in element.items():
+            if name == "reference" and isinstance(child, str):
+                yield f"{path}.reference", child
+            else:
+                yield from _references(child, f"{path}.{name}")
+    elif isinstance(element, list):
+        for index, child in enumerate(element):
+            yield from _references(child, f"{path}[{index}]")

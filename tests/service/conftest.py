@@ -1,0 +1,23 @@
+"""What the tests of one service share: both databases it runs on, one after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database_urls(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """Two empty databases: the publisher's and the notifier's."""
+    if request.param == "sqlite":
+        first, second = (
+            f"sqlite+aiosqlite:///{tmp_path / name}.sqlite" for name in ("publisher", "notifier")
+        )
+        return first, second
+    server: Any = request.getfixturevalue("shared_postgresql")
+    names = [server.create_database(), server.create_database()]
+    for name in names:
+        request.addfinalizer(lambda name=name: server.drop_database(name))
+    return server.url(names[0]), server.url(names[1])
