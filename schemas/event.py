@@ -6,11 +6,13 @@ the key is the contract. `schemas/asyncapi.yaml` and `schemas/event.schema.json`
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
+import msgspec
 import orjson
 
 from schemas.facets import Facets
@@ -114,44 +116,63 @@ def headers(event: ReportEvent) -> list[tuple[str, bytes]]:
 
 
 def from_record(record_headers: list[tuple[str, bytes]], value: bytes | None) -> ReportEvent:
-    """Rebuild the event from a record; unknown headers are ignored.
+    """Rebuild the event from a record; unknown headers are ignored, and so is a broken `traceparent`.
 
     Raises:
-        UndecodableEventError: a required header is missing, the type is unknown, or the value is empty.
+        UndecodableEventError: a required header is missing or is not what `event.schema.json` says, the type
+            is unknown, or the value is empty.
     """
-    have = dict(record_headers)
-    if value is None:
+    if not value:
         raise UndecodableEventError("record has no value; expected the bytes of a MeasureReport")
+    have = dict(record_headers)
     try:
         if have["ce_specversion"] != b"1.0":
             raise UndecodableEventError(f"ce_specversion is {have['ce_specversion']!r}, expected 1.0")
         previous = have.get("ce_previousfacets")
-        traceparent = have.get("traceparent")
-        subject = have["ce_subject"].decode()
-        if len(parts := subject.split("/")) != 4 or parts[0] != "MeasureReport" or not parts[3].isdigit():
-            raise UndecodableEventError(f"ce_subject is {subject!r}, expected MeasureReport/id/_history/n")
-        time = datetime.fromisoformat(have["ce_time"].decode())
-        if time.tzinfo is None:
-            raise UndecodableEventError("ce_time has no offset")
-        interaction = have["ce_interaction"].decode()
-        if interaction not in {"create", "update", "delete"}:
-            raise UndecodableEventError(f"ce_interaction is {interaction!r}")
+        traceparent = have.get("traceparent", b"").decode("ascii", "replace")
         return ReportEvent(
-            id=have["ce_id"].decode(),
+            id=_text(have, "ce_id", _UUID, "a UUID"),
             type=EventType(have["ce_type"].decode()),
-            source=have["ce_source"].decode(),
-            subject=subject,
-            time=time,
-            contract=have["ce_partitionkey"].decode(),
-            interaction=interaction,  # type: ignore[arg-type]  # checked just above
-            facets=orjson.loads(have["ce_facets"]),
-            previous_facets=None if previous is None else orjson.loads(previous),
+            source=_text(have, "ce_source", _PRINTABLE, "a URI"),
+            subject=_text(have, "ce_subject", _SUBJECT, "MeasureReport/id/_history/n"),
+            time=_time(have["ce_time"].decode()),
+            contract=_text(have, "ce_partitionkey", _PRINTABLE, "a contract"),
+            interaction=_interaction(have["ce_interaction"].decode()),
+            facets=_facets.decode(have["ce_facets"]),
+            previous_facets=None if previous is None else _facets.decode(previous),
             body=value,
-            traceparent=None if traceparent is None else traceparent.decode(),
+            traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
         )
     except KeyError as missing:
         raise UndecodableEventError(f"header {missing.args[0]} is missing") from None
     except UndecodableEventError:
         raise
-    except ValueError as wrong:
+    except (ValueError, OverflowError, msgspec.DecodeError) as wrong:
         raise UndecodableEventError(str(wrong)) from wrong
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_SUBJECT = re.compile(r"MeasureReport/[A-Za-z0-9.-]{1,64}/_history/[1-9][0-9]{0,8}")
+_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_facets = msgspec.json.Decoder(dict[str, list[str | list[str | None]]])
+
+
+def _text(have: dict[str, bytes], name: str, pattern: re.Pattern[str], expected: str) -> str:
+    text = have[name].decode()
+    if pattern.fullmatch(text) is None:
+        raise UndecodableEventError(f"{name} is {text!r}, expected {expected}")
+    return text
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise UndecodableEventError("ce_time has no offset")
+    return time.astimezone(UTC)
+
+
+def _interaction(text: str) -> Interaction:
+    if text == "create" or text == "update" or text == "delete":  # noqa: PLR1714  # so that the type checker sees it
+        return text
+    raise UndecodableEventError(f"ce_interaction is {text!r}, expected create, update or delete")

@@ -5,25 +5,17 @@ The connection is already inside a transaction, so a migration is applied whole 
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import context
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 def run(metadata: sa.MetaData) -> None:
     """Run the migrations that were asked for; called by Alembic through a service's `env.py`.
 
     Raises:
-        RuntimeError: there is no connection in `config.attributes`; `services.database.Migrations` sets it.
+        KeyError: there is no `connection` in `config.attributes`; `services.database.Migrations` sets it.
     """
-    connection: Any = context.config.attributes.get("connection")
-    if not isinstance(connection, sa.Connection):
-        given = "an async one" if isinstance(connection, AsyncConnection) else "none"
-        raise RuntimeError(
-            f"migrations need a connection in config.attributes, found {given}: run `vbpr migrate`"
-        )
+    connection: sa.Connection = context.config.attributes["connection"]
     context.configure(
         connection=connection,
         target_metadata=metadata,

@@ -8,7 +8,7 @@ import errno
 import gc
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from aiohttp import web
 
@@ -41,14 +41,19 @@ class Service(Protocol):
     def mount(self, app: web.Application) -> None:
         """Add its routes below `/fhir`."""
 
-    def mount_ops(self, admin: web.Application) -> None:
-        """Add its pages for operators, if it has any."""
-
     async def ready(self) -> Mapping[str, str | None]:
         """Answer its checks: a sentence for each that fails."""
 
     async def close(self) -> None:
         """Let go of everything it holds."""
+
+
+@runtime_checkable
+class Operated(Protocol):
+    """A service that has pages for operators."""
+
+    def mount_ops(self, admin: web.Application) -> None:
+        """Add them to the admin application."""
 
 
 Opener = Callable[[Settings, Clock, contextlib.AsyncExitStack], Awaitable[Sequence[Service]]]
@@ -96,15 +101,12 @@ async def serve(name: str, settings: Settings, clock: Clock, open_services: Open
     Raises:
         PortError: a port cannot be had; nothing was opened yet.
     """
-    public = bind(settings.host, settings.port, "VBPR_PORT")
-    admin = bind(settings.admin_host, settings.admin_port, "VBPR_ADMIN_PORT")
-    settings = settings.model_copy(
-        update={"port": public.getsockname()[1], "admin_port": admin.getsockname()[1]}
-    )
     lifecycle = Lifecycle(clock)
     async with contextlib.AsyncExitStack() as stack:
-        stack.callback(public.close)
-        stack.callback(admin.close)
+        public = stack.enter_context(bind(settings.host, settings.port, "VBPR_PORT"))
+        admin = stack.enter_context(bind(settings.admin_host, settings.admin_port, "VBPR_ADMIN_PORT"))
+        ports = {"port": public.getsockname()[1], "admin_port": admin.getsockname()[1]}
+        settings = settings.model_copy(update=ports)
         services = await open_services(settings, clock, stack)
         await _start_admin(stack, admin, lifecycle, services)
         fhir = await _start_fhir(stack, public, clock, services, settings)
@@ -158,7 +160,8 @@ async def _start_admin(
 
     app = admin_app(lifecycle, ready)
     for service in services:
-        service.mount_ops(app)
+        if isinstance(service, Operated):
+            service.mount_ops(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

@@ -110,8 +110,10 @@ class Notifying:
 
     async def stop(self) -> None:
         """End the notifier in order."""
-        assert self._lifecycle is not None and self._running is not None
-        assert self.notifier is not None and self.client is not None
+        assert self._lifecycle is not None
+        assert self._running is not None
+        assert self.notifier is not None
+        assert self.client is not None
         self._lifecycle.stop()
         await self._running
         await self.notifier.close()

@@ -24,14 +24,13 @@ def _ours(error: BaseException) -> str | None:
     from services.cli.publish.sources import SourceError
     from services.database import DatabaseStateError
     from services.event_log import LogUnavailableError
+    from services.event_log_kafka.topic import TopicStateError
     from services.process import PortError
     from services.settings import SettingsError
 
-    if isinstance(error, CommandError | SettingsError | DatabaseStateError | PortError | SourceError):
-        return str(error)
-    if isinstance(error, LogUnavailableError):
-        return f"The event log cannot be reached ({error}): is Kafka running at VBPR_KAFKA_BOOTSTRAP_SERVERS?"
-    return None
+    said = (CommandError, SettingsError, DatabaseStateError, PortError, SourceError)
+    log = (LogUnavailableError, TopicStateError)
+    return str(error) if isinstance(error, said + log) else None
 
 
 def _database(error: BaseException) -> str | None:

@@ -6,9 +6,14 @@ import sys
 
 import typer
 
+from services.cli.demo.command import demo
 from services.cli.errors import sentence
 from services.cli.listen.command import listen
+from services.cli.migrate import migrate
+from services.cli.notifier import notifier
 from services.cli.publish.command import publish
+from services.cli.publisher import publisher
+from services.cli.serve import serve
 
 app = typer.Typer(
     name="vbpr",
@@ -24,8 +29,13 @@ app = typer.Typer(
 
 RUN, USE = "Run the services", "Use them"
 
+app.command(rich_help_panel=RUN)(serve)
+app.command(rich_help_panel=RUN)(publisher)
+app.command(rich_help_panel=RUN)(notifier)
+app.command(rich_help_panel=RUN)(migrate)
 app.command(rich_help_panel=USE)(publish)
 app.command(rich_help_panel=USE)(listen)
+app.command(rich_help_panel=USE)(demo)
 
 
 def main() -> None:

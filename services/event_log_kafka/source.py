@@ -83,7 +83,6 @@ class KafkaSource:
             self._lost = False
             assignment.acknowledge()
             self._forget()
-            self._told = frozenset()
         else:
             self._told = assignment.held
         return frozenset(tp.partition for tp in self._told)
@@ -170,7 +169,8 @@ class KafkaSource:
         """Do what `seek` asked for, for the partitions held, once their positions are known to exist."""
         if self._asked is None:
             return
-        asked, held = self._asked, list(assignment.held)
+        # Only what the caller has been told of: it knows the positions of nothing else.
+        asked, held = self._asked, list(self._told)
         if not held:
             self._asked = None
             return
@@ -272,6 +272,7 @@ class KafkaSource:
         raise self._log.unavailable(doing, failure) from failure
 
     def _forget(self) -> None:
+        self._told = frozenset()
         self._next.clear()
         self._asked = None
 

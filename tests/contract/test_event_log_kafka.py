@@ -20,6 +20,7 @@ from services.event_log_kafka.cluster import KafkaLog
 from services.event_log_kafka.source import KafkaSource
 from services.event_log_kafka.topic import TopicStateError, ensure_topic, require_topic
 from tests.clock import ManualClock
+from tests.conditions import eventually
 from tests.event_logs import Log, Reader, by_contract, events_of, kafka_end_to_end, new_topic
 from tests.outbox import Outbox, publisher_outbox
 from tests.servers import SharedKafka
@@ -191,6 +192,7 @@ async def test_a_reader_that_stands_still_is_replaced_and_misses_nothing(
         await reader.take(1)
         consumer = reader.source._consumer  # type: ignore[attr-defined]  # causes the fault
         consumer.pause(*consumer.assignment())
+        await eventually(lambda: not consumer._fetcher._in_flight)
         published = await log.publish("a")
         reader.wait = 0.1
         assert await reader.round() == []

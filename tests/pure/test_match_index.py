@@ -376,5 +376,5 @@ def test_after_the_last_subscription_has_gone_nothing_is_left(gone: list[Interes
     for interest in named:
         index.remove(interest.subscription)
     assert index.match(event) == []
-    assert index._tables == {}
+    assert index._audiences == {}
     assert len(index._conditions) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Ended:
     err: str
 
 
-async def run(*arguments: str, given: bytes = b"", **settings: str) -> Ended:
+async def run(*arguments: str, given: bytes = b"", settings: Mapping[str, str] | None = None) -> Ended:
     """Run `vbpr ARGUMENTS…` to its end, with `given` on standard input and `VBPR_*` settings."""
     process = await asyncio.create_subprocess_exec(
         COMMAND,
@@ -31,7 +31,7 @@ async def run(*arguments: str, given: bytes = b"", **settings: str) -> Ended:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**_QUIET, **settings},
+        env={**_QUIET, **(settings or {})},
     )
     out, err = await process.communicate(given)
     assert process.returncode is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,16 @@ import pytest
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def database_urls(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+def database_urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """Two empty databases: the publisher's and the notifier's."""
     if request.param == "sqlite":
         first, second = (
             f"sqlite+aiosqlite:///{tmp_path / name}.sqlite" for name in ("publisher", "notifier")
         )
-        return first, second
+        yield first, second
+        return
     server: Any = request.getfixturevalue("shared_postgresql")
     names = [server.create_database(), server.create_database()]
+    yield server.url(names[0]), server.url(names[1])
     for name in names:
-        request.addfinalizer(lambda name=name: server.drop_database(name))
-    return server.url(names[0]), server.url(names[1])
+        server.drop_database(name)

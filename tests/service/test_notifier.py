@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from tests.conditions import eventually
 from tests.notifying import Notifying, classic, contract, notifying, topical
 from tests.receiver import Received, Receiver, receiving
 
-QUICK = {"retry_schedule": (0.05, 0.05, 0.1), "handshake_schedule": (0.02, 0.02, 0.02)}
+QUICK: dict[str, Any] = {"retry_schedule": (0.05, 0.05, 0.1), "handshake_schedule": (0.02, 0.02, 0.02)}
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +13,9 @@ import typer
 from rich.console import Console
 
 from services import process
+from services.cli.demo.machines import Machines, ManyMachines, OneMachine
+from services.cli.demo.show import Screen
+from services.cli.demo.story import Story
 from services.cli.errors import CommandError
 from services.clock import SystemClock
 
@@ -46,24 +51,26 @@ def demo(
         raise CommandError(
             "--many-machines needs --kafka HOST:PORT and --database-url postgresql+asyncpg://…."
         )
-    console = Console(soft_wrap=True, highlight=False, markup=True)
-    if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
-        closes = process.run_until_complete(_demo(console, keep.resolve(), kafka, database_url))
-    else:
-        with tempfile.TemporaryDirectory(prefix="vbpr-demo-") as folder:
-            closes = process.run_until_complete(_demo(console, Path(folder), kafka, database_url))
+    if (kafka or database_url) and not many_machines:
+        raise CommandError("--kafka and --database-url go with --many-machines.")
+    folder = keep.resolve() if keep else Path(tempfile.mkdtemp(prefix="vbpr-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    console = Console(soft_wrap=True, highlight=False)
+    closes = False
+    try:
+        closes = process.run_until_complete(_demo(console, folder, kafka, database_url))
+    finally:
+        if keep is None and closes:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif not closes:
+            print(f"What the processes said is in {folder}.", file=sys.stderr)
     raise typer.Exit(0 if closes else 1)
 
 
 async def _demo(console: Console, folder: Path, kafka: str, database_url: str) -> bool:
-    from services.cli.demo.machines import ManyMachines, OneMachine
-    from services.cli.demo.show import Screen
-    from services.cli.demo.story import Story
-
     clock = SystemClock()
     async with aiohttp.ClientSession() as session:
-        machines = (
+        machines: Machines = (
             ManyMachines(folder, session, clock, database_url=database_url, kafka=kafka)
             if kafka
             else OneMachine(folder, session, clock)

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Protocol
 
 import aiohttp
-import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.cli.demo.processes import Actor, free_port, run
 from services.clock import Clock
@@ -61,7 +59,7 @@ class OneMachine:
         """Take a folder for files and logs."""
         port = free_port()
         self.publisher = self.notifier = f"http://127.0.0.1:{port}/fhir"
-        self.settings = {
+        self.settings: Mapping[str, str] = {
             **_DELIVERY,
             "VBPR_DATA_DIR": str(folder / "data"),
             "VBPR_PORT": str(port),
@@ -99,6 +97,8 @@ class ManyMachines:
         self, folder: Path, session: aiohttp.ClientSession, clock: Clock, *, database_url: str, kafka: str
     ) -> None:
         """Take the URL of a database on a server where databases may be created, and Kafka's brokers."""
+        import sqlalchemy as sa
+
         self._server = sa.make_url(database_url)
         run_name = clock.uuid7().replace("-", "")[-12:]
         self._databases = [f"vbpr_demo_{run_name}_{service}" for service in ("publisher", "notifier")]
@@ -108,7 +108,7 @@ class ManyMachines:
         urls = [
             self._server.set(database=name).render_as_string(hide_password=False) for name in self._databases
         ]
-        self.settings = {
+        self.settings: Mapping[str, str] = {
             **_DELIVERY,
             "VBPR_BASE_URL": self.publisher,
             "VBPR_KAFKA_BOOTSTRAP_SERVERS": kafka,
@@ -122,7 +122,7 @@ class ManyMachines:
             Actor(
                 f"vbpr {name} {at}" if name == "notifier" else "vbpr publisher",
                 (name,),
-                self.settings | {"VBPR_PORT": str(port), "VBPR_ADMIN_PORT": str(free_port())},
+                {**self.settings, "VBPR_PORT": str(port), "VBPR_ADMIN_PORT": str(free_port())},
                 folder / f"{name}-{at}.log",
             )
             for at, (name, port) in enumerate(zip(names, ports, strict=True))
@@ -152,6 +152,8 @@ class ManyMachines:
         await self._on_server([f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)' for name in self._databases])
 
     async def _on_server(self, statements: Sequence[str]) -> None:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
         engine = create_async_engine(self._server, isolation_level="AUTOCOMMIT")
         try:
             async with engine.connect() as connection:

@@ -6,7 +6,6 @@ read: only the publisher parses it for good, so that decimals keep their digits.
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -118,8 +117,3 @@ def _resource(source: str, line: int | None, text: bytes) -> Resource:
         return Resource(source, line, text, "", None, "has no resourceType: it is no FHIR resource")
     logical_id = value.get("id")
     return Resource(source, line, text, kind, logical_id if isinstance(logical_id, str) else None)
-
-
-def from_text(source: str, text: bytes) -> Resource:
-    """Return the one resource a text holds; for callers that have no file."""
-    return next(_resources(source, io.BytesIO(text)))

@@ -9,8 +9,9 @@ compiled once and tested once a cell, however many stand behind it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import product
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from schemas.facets import EVERY_ORGANISATION, Facets, parties
@@ -22,10 +23,9 @@ from services.notifier.match.interest import GONE, EventView, Interest, triggere
 
 
 @dataclass(frozen=True, slots=True)
-class _Terms:
-    """What identifies a condition."""
+class _Audience:
+    """Subscriptions that are told by the same events; a topic has one, classic Subscriptions another."""
 
-    residual: tuple[Term, ...]
     triggers: tuple[Trigger, ...]
     also_previous: bool
 
@@ -34,13 +34,12 @@ class _Terms:
 class _Condition:
     """What is left to test once a lookup has hit; the same object wherever the same is left."""
 
-    triggers: tuple[Trigger, ...]
-    also_previous: bool
-    predicate: Predicate
+    holds: Predicate
 
 
 _Cell: TypeAlias = dict[_Condition, set[str]]
 _Table: TypeAlias = dict[Place, _Cell]
+_Tables: TypeAlias = dict[Signature, _Table]
 
 
 class MatchIndex:
@@ -52,9 +51,9 @@ class MatchIndex:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._tables: dict[Signature, _Table] = {}
+        self._audiences: dict[_Audience, _Tables] = {}
         self._interests: dict[str, Interest] = {}
-        self._conditions: WeakValueDictionary[_Terms, _Condition] = WeakValueDictionary()
+        self._conditions: WeakValueDictionary[tuple[Term, ...], _Condition] = WeakValueDictionary()
 
     def __len__(self) -> int:
         return len(self._interests)
@@ -66,75 +65,73 @@ class MatchIndex:
         """Add a subscription, or replace what it wanted before."""
         self.remove(interest.subscription)
         self._interests[interest.subscription] = interest
-        planned = plan(interest.query)
-        condition = self._condition(interest, planned)
+        audience, planned = _audience(interest), plan(interest.query)
+        condition = self._condition(planned.residual)
         for place in _places(interest, planned):
-            table = self._tables.setdefault(planned.signature, {})
-            table.setdefault(place, {}).setdefault(condition, set()).add(interest.subscription)
+            tables = self._audiences.setdefault(audience, {})
+            cell = tables.setdefault(planned.signature, {}).setdefault(place, {})
+            cell.setdefault(condition, set()).add(interest.subscription)
 
     def remove(self, subscription: str) -> None:
         """Forget a subscription; one that is not here is no error."""
         interest = self._interests.pop(subscription, None)
         if interest is None:
             return
-        planned = plan(interest.query)
-        condition = self._condition(interest, planned)
+        audience, planned = _audience(interest), plan(interest.query)
+        condition = self._condition(planned.residual)
         for place in _places(interest, planned):
-            table = self._tables[planned.signature]
+            tables = self._audiences[audience]
+            table = tables[planned.signature]
             cell = table[place]
             cell[condition].discard(subscription)
-            if not cell[condition]:
-                del cell[condition]
-            if not cell:
-                del table[place]
-            if not table:
-                del self._tables[planned.signature]
+            _drop_empty(cell, condition)
+            _drop_empty(table, place)
+            _drop_empty(tables, planned.signature)
+            _drop_empty(self._audiences, audience)
 
     def match(self, event: EventView) -> list[str]:
         """Return the ids of the subscriptions the event fires, each once, in text order."""
         organisations = (*parties(event.facets), EVERY_ORGANISATION)
+        superseded = event.previous_facets if event.type in GONE else None
         found: set[str] = set()
-        self._collect(event, event.facets, organisations, found, previous=False)
-        if event.type in GONE and event.previous_facets is not None:
-            # Judged by what it was, shown to the parties of what it is.
-            self._collect(event, event.previous_facets, organisations, found, previous=True)
+        for audience, tables in self._audiences.items():
+            if not triggered(audience.triggers, event):
+                continue
+            _collect(tables, event.facets, organisations, event.time, found)
+            if audience.also_previous and superseded is not None:
+                # Judged by what it was, shown to the parties of what it is.
+                _collect(tables, superseded, organisations, event.time, found)
         return sorted(found)
 
-    def _collect(
-        self,
-        event: EventView,
-        facets: Facets,
-        organisations: tuple[str, ...],
-        found: set[str],
-        *,
-        previous: bool,
-    ) -> None:
-        values: dict[Column, tuple[str, ...]] = {}
-        for signature, table in self._tables.items():
-            for column in signature:
-                if column not in values:
-                    values[column] = read(facets, column)
-            for place in product(organisations, *(values[column] for column in signature)):
-                for condition, subscriptions in table.get(place, {}).items():
-                    if _holds(condition, event, facets, previous=previous):
-                        found |= subscriptions
-
-    def _condition(self, interest: Interest, planned: Plan) -> _Condition:
-        terms = _Terms(planned.residual, interest.triggers, interest.also_previous)
-        condition = self._conditions.get(terms)
+    def _condition(self, residual: tuple[Term, ...]) -> _Condition:
+        condition = self._conditions.get(residual)
         if condition is None:
-            condition = _Condition(terms.triggers, terms.also_previous, compile_terms(terms.residual))
-            self._conditions[terms] = condition
+            condition = self._conditions[residual] = _Condition(compile_terms(residual))
         return condition
+
+
+def _collect(
+    tables: _Tables, facets: Facets, organisations: tuple[str, ...], now: datetime, found: set[str]
+) -> None:
+    values: dict[Column, tuple[str, ...]] = {}
+    for signature, table in tables.items():
+        for column in signature:
+            if column not in values:
+                values[column] = read(facets, column)
+        for place in product(organisations, *(values[column] for column in signature)):
+            for condition, subscriptions in table.get(place, {}).items():
+                if condition.holds(facets, now):
+                    found |= subscriptions
+
+
+def _audience(interest: Interest) -> _Audience:
+    return _Audience(interest.triggers, interest.also_previous)
+
+
+def _drop_empty(holder: dict[Any, Any], key: object) -> None:
+    if not holder[key]:
+        del holder[key]
 
 
 def _places(interest: Interest, planned: Plan) -> list[Place]:
     return [(organisation, *place) for organisation in interest.organisations for place in planned.places]
-
-
-def _holds(condition: _Condition, event: EventView, facets: Facets, *, previous: bool) -> bool:
-    return (
-        (condition.also_previous or not previous)
-        and triggered(condition.triggers, event)
-        and condition.predicate(facets, event.time)
-    )

@@ -35,7 +35,8 @@ def allowed(host: str, *, private: bool) -> bool:
     address = unwrapped(ipaddress.ip_address(host.partition("%")[0]))
     if address.is_multicast or address.is_unspecified:
         return False
-    if private and (address.is_loopback or address.is_private) and not address.is_link_local:
+    inner = address.is_private and not address.is_link_local and not address.is_reserved
+    if private and (address.is_loopback or inner):
         return True
     return address.is_global and not address.is_reserved
 

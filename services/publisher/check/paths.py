@@ -6,12 +6,9 @@ has said why.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-
-Element: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +21,26 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """The element of this name; `value[x]` is whichever of its types there is."""
+    """The element of this name; with a type, the variant of a choice: `value` as `CodeableConcept`."""
 
     name: str
+    type: str = ""
 
     def of(self, parent: Found) -> Iterator[Found]:
         """Yield the values of the element, one for each repetition."""
-        if not isinstance(parent.value, Mapping):
+        key = self.name + self.type
+        if not isinstance(parent.value, Mapping) or key not in parent.value:
             return
-        plain = self.name.removesuffix("[x]")
-        for key in _keys(parent.value, self.name, plain):
-            yield from _each(parent.value[key], f"{parent.expression}.{plain}")
+        value, here = parent.value[key], f"{parent.expression}.{self.name}"
+        if not isinstance(value, list):
+            yield Found(here, value)
+            return
+        for index, item in enumerate(value):
+            yield Found(f"{here}[{index}]", item)
 
     def missing(self, parent: Found) -> str:
         """Return the FHIRPath of the element that is not there."""
-        return f"{parent.expression}.{self.name.removesuffix('[x]')}"
+        return f"{parent.expression}.{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +94,3 @@ def select(start: Found, steps: tuple[Step, ...]) -> Iterator[Found]:
         return
     for found in steps[0].of(start):
         yield from select(found, steps[1:])
-
-
-def _keys(parent: Element, name: str, plain: str) -> list[str]:
-    if name == plain:
-        return [plain] if plain in parent else []
-    typed = re.compile(rf"{re.escape(plain)}[A-Z]")
-    return [key for key in parent if typed.match(key)]
-
-
-def _each(value: Any, expression: str) -> Iterator[Found]:
-    if not isinstance(value, list):
-        yield Found(expression, value)
-        return
-    for index, item in enumerate(value):
-        yield Found(f"{expression}[{index}]", item)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from schemas.fhir import CONTRACT_PROFILE
@@ -51,7 +52,7 @@ def _rules_of_report(resource: dict[str, Any]) -> tuple[Rule, ...] | None:
     return None if found is None else _REPORT_RULES[found]
 
 
-def is_contract(resource: dict[str, Any]) -> bool:
+def is_contract(resource: Mapping[str, Any]) -> bool:
     """Tell whether a Measure is a contract; one that claims other profiles only is the measure of something else."""
     meta = resource.get("meta")
     profiles = meta.get("profile") if isinstance(meta, dict) else None

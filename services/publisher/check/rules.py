@@ -59,7 +59,7 @@ def _value_or_components(stratum: Any) -> bool:
     return not isinstance(stratum, Mapping) or ("value" in stratum) != ("component" in stratum)
 
 
-_CATEGORY_CODING: Final = (Extension(CATEGORY), Child("valueCodeableConcept"), Child("coding"))
+_CATEGORY_CODING: Final = (Extension(CATEGORY), Child("value", "CodeableConcept"), Child("coding"))
 _COMPONENT: Final = Where("relatedArtifact", "type", "composed-of")
 
 BOTH_REPORTS: Final = (
@@ -128,7 +128,7 @@ PERFORMANCE: Final = (
     ),
     Rule(
         "vbpr-provider-reference",
-        path("subject", Extension(ORGANIZATION_SUBJECT), Child("valueReference")),
+        path("subject", Extension(ORGANIZATION_SUBJECT), Child("value", "Reference")),
         _ONE,
         "The extension organization-subject holds a Reference",
         "VBPR organization-subject",

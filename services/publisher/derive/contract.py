@@ -1,4 +1,4 @@
-"""What do reports inherit from their contract, a vbp-measure `Measure`?
+"""What do reports inherit from their contract, a vbp-measure `Measure`? Read once, when it is stored.
 
 Source: VBPR 1.1.0 profile vbp-measure and its extensions lob, program-model and payment-stream. `lob` may have
 a value of any type there: coded and textual ones are read, others say nothing that could be searched.

@@ -15,6 +15,10 @@ from schemas.facets import token
 from schemas.fhir import ALTERNATE_SCORE
 
 
+_ABSENT = msgspec.Raw(b"")
+"""What an element that is not there decodes to: no JSON value is empty text."""
+
+
 class _Coding(msgspec.Struct):
     system: str = ""
     code: str | None = None
@@ -25,19 +29,19 @@ class _Concept(msgspec.Struct):
 
 
 class _Money(msgspec.Struct):
-    value: msgspec.Raw | None = None
+    value: msgspec.Raw = _ABSENT
     currency: str = ""
 
 
 class _Extension(msgspec.Struct, rename="camel"):
     url: str
-    value_decimal: msgspec.Raw | None = None
-    value_integer: msgspec.Raw | None = None
+    value_decimal: msgspec.Raw = _ABSENT
+    value_integer: msgspec.Raw = _ABSENT
     value_money: _Money | None = None
 
 
 class _Score(msgspec.Struct):
-    value: msgspec.Raw | None = None
+    value: msgspec.Raw = _ABSENT
     code: str | None = None
     unit: str | None = None
     extension: list[_Extension] = []
@@ -73,17 +77,17 @@ def metric_scores(raw: bytes) -> list[tuple[str, str, str]]:
 
 def _numbers(score: _Score) -> Iterator[tuple[str, str]]:
     """Yield the Quantity's value; without one, the alternate scores that are numbers."""
-    if score.value is not None:
-        yield _text(score.value), score.code or score.unit or ""
+    if value := _text(score.value):
+        yield value, score.code or score.unit or ""
         return
     for extension in score.extension:
         if extension.url != ALTERNATE_SCORE:
             continue
-        for number in (extension.value_decimal, extension.value_integer):
-            if number is not None:
-                yield _text(number), ""
-        if (money := extension.value_money) is not None and money.value is not None:
-            yield _text(money.value), money.currency
+        for plain in (extension.value_decimal, extension.value_integer):
+            if number := _text(plain):
+                yield number, ""
+        if (money := extension.value_money) is not None and (amount := _text(money.value)):
+            yield amount, money.currency
 
 
 def _text(number: msgspec.Raw) -> str:

@@ -1,4 +1,4 @@
-"""Where does a report stand: under which contract, between whom, at which stage, as which report?"""
+"""Where does a report stand? Under which contract, between whom, at which stage, as which report: or why not."""
 
 from __future__ import annotations
 

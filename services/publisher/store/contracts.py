@@ -1,4 +1,4 @@
-"""What contracts (Measures) are stored, and who pays under them?"""
+"""What contracts are stored, and who pays under them? A contract is a Measure, known by its url."""
 
 from __future__ import annotations
 

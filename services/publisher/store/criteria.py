@@ -52,7 +52,7 @@ def _has(of_facet: Condition) -> Condition:
     return report.c.id.in_(sa.select(facet.c.report_id).where(of_facet))
 
 
-def _value(term: Term, value: Value, now: datetime) -> Condition:
+def _value(term: Term, value: Value, now: datetime) -> Condition:  # noqa: PLR0911  # one return a kind of value
     match value:
         case Token():
             return _token(value)

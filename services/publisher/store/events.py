@@ -1,4 +1,4 @@
-"""Which event does a report version make, and what does it supersede?"""
+"""Which event does a report version make, and what does it supersede? Its row goes into the outbox."""
 
 from __future__ import annotations
 

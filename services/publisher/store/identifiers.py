@@ -1,4 +1,4 @@
-"""By what business identifiers are Organizations, Groups and Measures known?"""
+"""By what identifiers are Organizations, Groups and Measures known? One row an identifier."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ class Write:
     """The same, parsed."""
     kind: Kind | None = None
     """Of a MeasureReport."""
-    if_match: str | None = None
-    """The version an update expects to replace, as its `ETag` names it."""
+    if_match: int | None = None
+    """The version that an update expects to replace."""
     if_none_exist: str | None = None
     """The search that must find nothing, for a create."""
     full_url: str | None = None

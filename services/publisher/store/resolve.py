@@ -1,4 +1,4 @@
-"""Which ids will the writes of one transaction have, and what do their references become?
+"""Which ids will the writes of one transaction have? And what do their references become.
 
 FHIR R4 http, transaction processing: entries may call each other by `fullUrl`, refer by a search that must
 find exactly one (`Organization?identifier=…`), and a create may turn out to be there already. References are

@@ -66,6 +66,12 @@ async def others(tx: AsyncConnection, kind: str, pairs: Sequence[tuple[str, str]
     return await _page(tx, kind, resource, _of_type(kind, pairs), order)
 
 
+async def may_read(tx: AsyncConnection, report_id: str, principal: Principal) -> bool:
+    """Tell whether a principal is party to a report."""
+    statement = sa.select(report.c.id).where(report.c.id == report_id, _visible(principal))
+    return (await tx.execute(statement)).scalar_one_or_none() is not None
+
+
 async def matching(tx: AsyncConnection, kind: str, query: str, base_url: str) -> list[str]:
     """Return up to two ids of resources that a conditional operation's search finds.
 

@@ -20,6 +20,7 @@ from schemas.raw_json import splice
 from services.clock import Clock
 from services.database import Database
 from services.principal import Principal
+from services.publisher.check.profile import is_contract
 from services.publisher.derive import contract_facts, needs
 from services.publisher.derive.model import Kind
 from services.publisher.store import contracts, identifiers, listings, versions
@@ -136,7 +137,7 @@ class Writer:
         orphans: list[str] = []
         for each in planned:
             write = each.write
-            if write.type == "Measure":
+            if write.type == "Measure" and is_contract(write.resource):
                 keys.add(contract_facts(write.resource, None).key)
             elif write.kind is Kind.QUALITY:
                 orphans.append(each.found or write.id)
@@ -180,7 +181,7 @@ class Writer:
             issues = await self.reports.put(tx, version)
         else:
             await identifiers.put(tx, write.type, write.id, write.resource, new=current is None)
-            if write.type == "Measure":
+            if write.type == "Measure" and is_contract(write.resource):
                 await contracts.put(tx, write.id, contract_facts(write.resource, _payer(by.principal)))
         await insert(tx, audit, [_audit(stored, interaction, by)])
         return Written(stored, Effect.CREATED if new else Effect.UPDATED, issues)

@@ -1,4 +1,4 @@
-"""How far is the event log read, and what in it could not be?"""
+"""How far is the event log read, and what in it could not be? Counts and places, never contents."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Who is told, what is each owed, since when, and what keeps it?"""
+"""Who is told, what is each owed, since when, and what keeps it? A read of one narrow row a lane."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,6 +25,12 @@ async def overview(
         totals = Totals(**(await connection.execute(_totals())).one()._mapping)  # noqa: SLF001  # the Row's public mapping
         rows = await connection.execute(_listed(deleted=deleted).limit(at_most))
         return Overview(as_of, totals, [_view(row) for row in rows])
+
+
+async def now(database: Database, clock: Clock) -> datetime:
+    """Return the time by which due times are judged: PostgreSQL's own, else the clock's."""
+    async with database.read() as connection:
+        return (await connection.execute(sa.select(database.now(clock)))).scalar_one()
 
 
 async def subscription(database: Database, logical_id: str) -> SubscriptionView | None:

@@ -1,0 +1,7 @@
+"""`/ops`: the rows as pages, rendered here, for whoever is on call.
+
+same_origin   may this request change something? Pure
+rendering     templates, times in words, and the headers of every page
+overview      the handlers
+templates/    one a page; static/ is the stylesheet and the script that keeps a page current
+"""

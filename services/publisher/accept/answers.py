@@ -1,0 +1,89 @@
+"""What is said about a write? The response to it, alone and as an entry of a Bundle."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from schemas.dates import stamp
+from schemas.outcome import FhirError, Issue, operation_outcome
+from services import metrics
+from services.fhir_http import json_response, version_headers
+from services.publisher.accept.requests import Preference
+from services.publisher.store.model import REPORT, Effect, Stored, Written
+
+WAITS_HEADER = "VBPR-Report-Waits"
+"""`true` on the answer to a quality report that waits for its parent, whatever body was asked for."""
+
+_STATUS = {Effect.CREATED: 201, Effect.UPDATED: 200, Effect.UNCHANGED: 200}
+_DONE = {
+    Effect.CREATED: "stored as a new resource",
+    Effect.UPDATED: "stored as a new version",
+    Effect.UNCHANGED: "nothing stored: this is what was there already",
+}
+
+
+def response(written: Written, base_url: str, wanted: Preference) -> web.Response:
+    """Answer a create or update: the resource, unless the client prefers nothing or an OperationOutcome.
+
+    A quality report that waits for its parent says so in the OperationOutcome and, always, in a header.
+    """
+    stored = written.stored
+    headers = version_headers(
+        base_url, stored.type, stored.id, stored.version, stored.last_updated, location=True
+    )
+    if written.issues:
+        headers[WAITS_HEADER] = "true"
+    status = _STATUS[written.effect]
+    if wanted.returns == "minimal":
+        return web.Response(status=status, headers=headers)
+    body = operation_outcome(_issues(written)) if wanted.returns == "OperationOutcome" else stored.body
+    return json_response(body, status=status, headers=headers)
+
+
+def entry(written: Written, base_url: str, wanted: Preference) -> dict[str, Any]:
+    """Return the entry that answers one write of a Bundle; issues always come along in its outcome."""
+    stored = written.stored
+    said: dict[str, Any] = {
+        "status": _line(_STATUS[written.effect]),
+        "location": f"{base_url}/{stored.reference}/_history/{stored.version}",
+        "etag": f'W/"{stored.version}"',
+        "lastModified": stamp(stored.last_updated),
+    }
+    if written.issues or wanted.returns == "OperationOutcome":
+        said["outcome"] = operation_outcome(_issues(written))
+    if wanted.returns == "representation":
+        return {"fullUrl": f"{base_url}/{stored.reference}", "resource": embedded(stored), "response": said}
+    return {"response": said}
+
+
+def refused_entry(error: FhirError) -> dict[str, Any]:
+    """Return the entry that answers one entry of a batch that was refused."""
+    return {"response": {"status": _line(error.status), "outcome": operation_outcome(error.issues)}}
+
+
+def embedded(stored: Stored) -> orjson.Fragment:
+    """Return a version as it goes into a Bundle: its bytes, never written anew."""
+    return orjson.Fragment(stored.body)
+
+
+def count(kind: str, result: str) -> None:
+    """Count a report by what became of it: accepted, unchanged or rejected."""
+    if kind == REPORT:
+        metrics.REPORTS.labels(result).inc()
+
+
+def counted(written: Written) -> None:
+    """Count a write that succeeded."""
+    count(written.stored.type, "unchanged" if written.effect is Effect.UNCHANGED else "accepted")
+
+
+def _issues(written: Written) -> tuple[Issue, ...]:
+    return (Issue("information", "informational", _DONE[written.effect]), *written.issues)
+
+
+def _line(status: int) -> str:
+    return f"{status} {HTTPStatus(status).phrase}"

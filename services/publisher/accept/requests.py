@@ -1,0 +1,69 @@
+"""What do the headers of a request ask for? Source: FHIR R4 http.html (conditional interactions, Prefer)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from schemas.outcome import refuse
+
+Return: TypeAlias = Literal["minimal", "representation", "OperationOutcome"]
+
+_ETAG = re.compile(r'(?:W/)?"(?P<version>[0-9]{1,9})"')
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_RETURNS: dict[str, Return] = {
+    "return=minimal": "minimal",
+    "return=representation": "representation",
+    "return=operationoutcome": "OperationOutcome",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """The `Prefer` header; `returns` is `None` when it does not say."""
+
+    returns: Return | None
+    lenient: bool
+
+
+def preference(headers: Mapping[str, str]) -> Preference:
+    """Read `Prefer`; what is not known in it is ignored, as RFC 7240 says."""
+    wanted = [part.strip().lower() for part in re.split("[,;]", headers.get("Prefer", ""))]
+    returns = next((_RETURNS[part] for part in wanted if part in _RETURNS), None)
+    return Preference(returns, "handling=lenient" in wanted)
+
+
+def if_match(text: str | None, expression: str | None = None) -> int | None:
+    """Return the version that an `If-Match` names.
+
+    Raises:
+        FhirError: 400 when it is no version of ours, such as `W/"3"`.
+    """
+    if text is None:
+        return None
+    found = _ETAG.fullmatch(text.strip())
+    if found is None:
+        raise refuse(400, "value", f'If-Match is {text!r}; expected a version such as W/"3"', expression)
+    return int(found["version"])
+
+
+def logical_id(text: str, expression: str | None = None) -> str:
+    """Return the id in a URL.
+
+    Raises:
+        FhirError: 400 when it is none (R4 type `id`).
+    """
+    if _ID.fullmatch(text) is None:
+        raise refuse(
+            400, "value", f"the id is {text!r}; expected at most 64 letters, digits, '-' and '.'", expression
+        )
+    return text
+
+
+def traceparent(headers: Mapping[str, str]) -> str | None:
+    """Return the W3C trace context to carry along; `None` for none, or one that is malformed."""
+    found = headers.get("traceparent", "")
+    return found if _TRACEPARENT.fullmatch(found) else None

@@ -1,0 +1,136 @@
+"""How is a publisher put together? The only module of it that names concrete classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from aiohttp import web
+
+from services import metrics
+from services.clock import Clock
+from services.database import Database, DatabaseStateError, Migrations
+from services.event_log import EventSink, EventSource
+from services.event_log_outbox import OutboxRows, OutboxSink, OutboxSource
+from services.lifecycle import Loop
+from services.publisher.accept.bundle import Limits
+from services.publisher.accept.http import FhirServer
+from services.publisher.accept.pressure import Pressure
+from services.publisher.derive import stage_mapping
+from services.publisher.emit.backlog import measure
+from services.publisher.emit.relay import Relay
+from services.publisher.store.reports import Reports
+from services.publisher.store.tables import log_head, outbox, report, resource_version
+from services.publisher.store.write import Writer
+from services.settings import Settings, SettingsError
+
+MIGRATIONS = Migrations(Path(__file__).parent / "migrations", "publisher_version")
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """A publisher, ready to be mounted and run."""
+
+    database: Database
+    server: FhirServer
+    relay: Relay
+    sink: EventSink
+    loops: tuple[Loop, ...]
+
+    def mount(self, app: web.Application) -> None:
+        """Add the FHIR routes at the path of the base URL."""
+        app.add_routes(self.server.routes(urlsplit(self.server.base_url).path))
+
+    async def ready(self) -> dict[str, str | None]:
+        """Return each check of `/readyz` with what is wrong, `None` when nothing is."""
+        pressure = self.server.pressure
+        return {
+            "publisher_database": await self._database_trouble(),
+            "outbox": f"{pressure.pending} events wait, {pressure.limit} are allowed"
+            if pressure.full
+            else None,
+        }
+
+    async def _database_trouble(self) -> str | None:
+        try:
+            await MIGRATIONS.require_head(self.database)
+        except DatabaseStateError as state:
+            return str(state)
+        except (OSError, sa.exc.SQLAlchemyError) as error:
+            # Its text may name hosts and users; the log of the failing requests has the class as well.
+            return f"The {self.database.name} cannot be reached ({type(error).__name__})."
+        return None
+
+    async def close(self) -> None:
+        """Let go of the log and the database."""
+        await self.sink.close()
+        await self.database.close()
+
+
+async def open_publisher(
+    settings: Settings, clock: Clock, sink: EventSink, *, database: Database | None = None
+) -> Publisher:
+    """Build a publisher on the settings' database, which must be at its head.
+
+    `database` is one that is open already, such as the one an outbox `sink` and its source share.
+
+    Raises:
+        DatabaseStateError: the database is empty or of another version; says what to do.
+        SettingsError: a payer's stage tags name something that is no stage.
+    """
+    try:
+        stages = stage_mapping(settings.stage_tags)
+    except ValueError as wrong:
+        raise SettingsError(f"VBPR_STAGE_TAGS: {wrong}") from None
+    opened = database or open_database(settings)
+    await MIGRATIONS.require_head(opened)
+    base_url = settings.fhir_base
+    relay = Relay(opened, sink, source=base_url, clock=clock)
+    emit = Loop("emit", relay.emit, idle=settings.poll_seconds)
+    pressure = Pressure(settings.outbox_limit)
+    writer = Writer(opened, clock, Reports(clock, base_url, stages), emit.wake)
+    limits = Limits(settings.max_report_bytes, settings.max_bundle_bytes, settings.max_json_depth)
+
+    async def watch_outbox() -> bool:
+        pressure.pending = (await measure(opened, clock)).pending
+        await _measure_waiting(opened)
+        return False
+
+    await watch_outbox()
+    return Publisher(
+        opened,
+        FhirServer(opened, writer, clock, base_url, limits, pressure),
+        relay,
+        sink,
+        (emit, Loop("outbox gauges", watch_outbox, idle=settings.poll_seconds)),
+    )
+
+
+async def open_embedded_publisher(settings: Settings, clock: Clock) -> tuple[Publisher, EventSource]:
+    """Build a publisher whose outbox is the event log, and the end of it for a notifier in the same process.
+
+    Raises:
+        DatabaseStateError: the database is empty or of another version; says what to do.
+        SettingsError: a payer's stage tags name something that is no stage.
+    """
+    database = open_database(settings)
+    publisher = await open_publisher(settings, clock, OutboxSink(log_head), database=database)
+    rows = OutboxRows(outbox, resource_version, publisher.server.base_url)
+    return publisher, OutboxSource(database, rows, log_head, publisher.relay.appended)
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the publisher's database; nothing is connected yet."""
+    return Database(
+        settings.database_url("publisher"),
+        pool_size=settings.database_pool_size,
+        schema_name="publisher's database",
+    )
+
+
+async def _measure_waiting(database: Database) -> None:
+    statement = sa.select(sa.func.count()).select_from(report).where(report.c.waits)
+    async with database.read() as tx:
+        metrics.QUALITY_WAITING.set((await tx.execute(statement)).scalar_one())

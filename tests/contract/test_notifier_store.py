@@ -1,0 +1,160 @@
+"""What the notifier's database promises, on both databases: numbers, the fence, leases and freshness."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from services.notifier.consume.freshness import LiveIndex
+from services.notifier.enqueue.enqueue import StalePositionError
+from services.notifier.model import Answer, LaneState
+from services.notifier.record.recorder import record
+from services.notifier.record.turn import Tried, Turn
+from services.notifier.record.verdict import Delivered
+from services.notifier.send.claims import Claimed, claim
+from services.notifier.tables import metadata
+from services.notifier.wiring import MIGRATIONS
+from tests.notifier_store import BASE, NotifierStore, event, notifier_store
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[NotifierStore]:
+    async with notifier_store(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def other(database_url: str, store: NotifierStore) -> AsyncIterator[NotifierStore]:
+    """A second notifier on the same database."""
+    async with notifier_store(database_url) as opened:
+        yield opened
+
+
+async def claim_all(store: NotifierStore, lease: float = 90) -> list[Claimed]:
+    return await claim(store.database, store.clock, fresh=10, retries=10, lease=lease)
+
+
+def delivered(claimed: Claimed, batches: int) -> Turn:
+    """The turn in which so many of the claimed batches were delivered."""
+    turn = Turn(claimed.lane, claimed.channel)
+    for batch in claimed.batches[:batches]:
+        at = batch.owed[0].accepted_at
+        turn.tries.append(
+            Tried(batch.webhook_id, batch.first, batch.last, at, Answer(200, None, "", 1), Delivered())
+        )
+        turn.lane = turn.lane.after(Delivered(), batch.first, batch.last)
+    return turn
+
+
+async def test_the_migrated_schema_is_the_one_the_code_knows(store: NotifierStore) -> None:
+    assert await MIGRATIONS.drift(store.database, metadata) == []
+
+
+async def test_numbers_are_gap_free_whoever_gives_them(store: NotifierStore, other: NotifierStore) -> None:
+    ids = [(await store.subscribe()).id for _ in range(3)]
+    await asyncio.gather(
+        store.take_in(0, 0, list(range(100, 110)), *ids),
+        other.take_in(1, 0, list(range(200, 210)), *ids),
+    )
+    for subscription in ids:
+        assert await store.numbers(subscription) == list(range(1, 21))
+
+
+async def test_an_event_read_twice_gets_no_second_number(store: NotifierStore) -> None:
+    made = await store.subscribe()
+    assert await store.take_in(0, 0, [1, 2, 2], made.id) == 2
+    assert await store.take_in(0, 3, [1, 3], made.id) == 1
+    assert await store.numbers(made.id) == [1, 2, 3]
+
+
+async def test_a_reader_that_was_overtaken_commits_nothing(
+    store: NotifierStore, other: NotifierStore
+) -> None:
+    made = await store.subscribe()
+    await store.take_in(0, 0, [1], made.id)
+    other.at = dict(store.at)
+    await other.take_in(0, 1, [2, 3], made.id)
+    with pytest.raises(StalePositionError):
+        await store.take_in(0, 1, [2, 3, 4], made.id)
+    assert await store.numbers(made.id) == [1, 2, 3]
+
+
+async def test_two_readers_that_begin_a_partition_do_not_both_take_it(
+    store: NotifierStore, other: NotifierStore
+) -> None:
+    made = await store.subscribe()
+    await store.take_in(0, 0, [1], made.id)
+    with pytest.raises(StalePositionError):
+        await other.take_in(0, 0, [1], made.id)
+    assert await store.numbers(made.id) == [1]
+
+
+async def test_a_subscription_made_at_one_notifier_is_matched_by_the_other(
+    store: NotifierStore, other: NotifierStore
+) -> None:
+    """The report is accepted right after the Subscription's 201, and read by the notifier that did not answer it."""
+    live = LiveIndex(other.database, BASE)
+    await live.refresh()
+    assert live.index.match(event(1)) == []
+    made = await store.subscribe()
+    await live.refresh()
+    assert live.index.match(event(1)) == [made.id]
+
+
+async def test_a_lane_is_claimed_by_one(store: NotifierStore, other: NotifierStore) -> None:
+    ids = [(await store.subscribe()).id for _ in range(6)]
+    await store.take_in(0, 0, [1], *ids)
+    first, second = await asyncio.gather(
+        claim(store.database, store.clock, fresh=3, retries=0, lease=90),
+        claim(other.database, other.clock, fresh=6, retries=0, lease=90),
+    )
+    assert sorted(c.lane.subscription for c in [*first, *second]) == sorted(ids)
+
+
+async def test_a_lease_that_ran_out_is_taken_over_with_the_very_same_batches(
+    store: NotifierStore, other: NotifierStore
+) -> None:
+    made = await store.subscribe(topic=True, max_count=2)
+    await store.set_lane(made.id, state=LaneState.OPEN, due_at=None)
+    await store.take_in(0, 0, [1, 2, 3], made.id)
+    (lost,) = await claim_all(store)
+    assert await claim_all(other) == []
+    await store.take_in(0, 3, [4, 5], made.id)
+    lane = await store.lane(made.id)
+    await store.set_lane(made.id, due_at=lane.due_at - timedelta(days=1))
+    (taken,) = await claim_all(other)
+    assert [(b.first, b.last) for b in lost.batches] == [(1, 2), (3, 3)]
+    assert [b.webhook_id for b in taken.batches] == [b.webhook_id for b in lost.batches]
+
+    await record(store.database, store.clock, [delivered(lost, 2)])
+    assert (await store.lane(made.id)).next_number == 1, "a claim that ran out records nothing"
+    await record(other.database, other.clock, [delivered(taken, 2)])
+    assert (await store.lane(made.id)).next_number == 4
+    (rest,) = await claim_all(other)
+    assert [(b.first, b.last) for b in rest.batches] == [(4, 5)]
+
+
+async def test_a_turn_that_ended_early_leaves_the_rest_of_its_plan(store: NotifierStore) -> None:
+    made = await store.subscribe(topic=True, max_count=2)
+    await store.set_lane(made.id, state=LaneState.OPEN, due_at=None)
+    await store.take_in(0, 0, [1, 2, 3, 4, 5], made.id)
+    (claimed,) = await claim_all(store)
+    await record(store.database, store.clock, [delivered(claimed, 1)])
+    await store.take_in(0, 5, [6], made.id)
+    (again,) = await claim_all(store)
+    assert [(b.first, b.last) for b in again.batches] == [(3, 4), (5, 5)]
+
+
+async def test_first_attempts_are_claimed_however_many_retries_are_due(store: NotifierStore) -> None:
+    failed = [(await store.subscribe()).id for _ in range(5)]
+    await store.take_in(0, 0, [1], *failed)
+    for subscription in failed:
+        await store.set_lane(subscription, retry=1)
+    fresh = await store.subscribe()
+    await store.take_in(0, 1, [2], fresh.id)
+    claimed = await claim(store.database, store.clock, fresh=1, retries=1, lease=90)
+    assert [c.lane.subscription for c in claimed if c.lane.retry == 0] == [fresh.id]
+    assert len(claimed) == 2

@@ -1,0 +1,144 @@
+"""A Subscription that will not be honoured is refused, and the error says which element and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from schemas.fhir import BACKPORT_HEARTBEAT, BACKPORT_MAX_COUNT, BACKPORT_TIMEOUT, OURS
+from schemas.outcome import FhirError
+from services.notifier.model import Status
+from services.notifier.subscriptions.admission import Admitted, admit
+from services.notifier.subscriptions.channels import EndpointPolicy
+from tests.notifying import classic, topical
+
+STRICT = EndpointPolicy(allow_http=False, allow_private=False)
+HOOK = "https://provider.example/hook"
+
+Resource = dict[str, Any]
+
+
+def admitted(resource: Resource, policy: EndpointPolicy = STRICT) -> Admitted:
+    return admit(resource, base_url="https://vbpr.example/fhir", policy=policy)
+
+
+def refused(resource: Resource) -> FhirError:
+    with pytest.raises(FhirError) as caught:
+        admitted(resource)
+    return caught.value
+
+
+def test_what_is_asked_is_what_is_kept() -> None:
+    found = admitted(topical(HOOK, "stage=settled", max_count=7))
+    assert (found.kind, found.asked, found.criteria) == (
+        "topic",
+        Status.REQUESTED,
+        OURS + "SubscriptionTopic/report-available",
+    )
+    assert found.filters == ("stage=settled",)
+    assert (found.channel.content, found.channel.batch_size) == ("full-resource", 7)
+    assert found.channel.headers == ("Authorization: Bearer s3cret",)
+    assert "status" not in found.resource
+
+
+def test_a_classic_subscription_is_told_by_its_criteria() -> None:
+    found = admitted(classic(HOOK))
+    assert (found.kind, found.channel.batch_size, found.channel.mime) == (
+        "classic",
+        1,
+        "application/fhir+json",
+    )
+
+
+def channel(name: str, value: object) -> Callable[[Resource], Resource]:
+    return lambda r: {**r, "channel": {**r["channel"], name: value}}
+
+
+def element(name: str, value: object) -> Callable[[Resource], Resource]:
+    return lambda r: {**r, name: value}
+
+
+def extended(url: str, **value: object) -> Callable[[Resource], Resource]:
+    return channel("extension", [{"url": url, **value}])
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "expression", "said"),
+    [
+        (element("criteria", "https://x.example/topic"), 422, "Subscription.criteria", "expected one of"),
+        (element("end", "2027-01-01T00:00:00Z"), 422, "Subscription.end", "leave it out"),
+        (element("status", "error"), 422, "Subscription.status", "requested or off"),
+        (channel("type", "email"), 422, "Subscription.channel.type", "expected rest-hook"),
+        (channel("endpoint", "http://provider.example/hook"), 422, "Subscription.channel.endpoint", "expected https"),
+        (channel("endpoint", "ftp://provider.example"), 422, "Subscription.channel.endpoint", "absolute https URL"),
+        (channel("endpoint", "https://u:p@provider.example"), 422, "Subscription.channel.endpoint", "channel.header"),
+        (channel("endpoint", "https://169.254.169.254/x"), 422, "Subscription.channel.endpoint", "not an address"),
+        (channel("endpoint", "https://provider.example/#x"), 422, "Subscription.channel.endpoint", "fragment"),
+        (channel("payload", "application/fhir+xml"), 422, "Subscription.channel.payload", "expected application/fhir+json"),
+        (channel("payload", "application/fhir+json; fhirVersion=5.0"), 422, "Subscription.channel.payload", "4.0"),
+        (channel("header", ["Host: x"]), 422, "Subscription.channel.header[0]", "set by this service"),
+        (channel("header", ["a: b", "nonsense"]), 422, "Subscription.channel.header[1]", "Name: value"),
+        (extended(BACKPORT_HEARTBEAT, valueUnsignedInt=60), 422, "Subscription.channel.extension[0]", "heartbeats"),
+        (extended(BACKPORT_TIMEOUT, valueUnsignedInt=600), 422, "Subscription.channel.extension[0]", "1 to 60"),
+        (extended("http://x.example", valueString="x"), 422, "Subscription.channel.extension[0]", "not served"),
+    ],
+)  # fmt: skip
+def test_what_will_not_be_honoured_is_named(
+    change: Callable[[Resource], Resource], status: int, expression: str, said: str
+) -> None:
+    error = refused(change(topical(HOOK)))
+    assert error.status == status
+    assert [(issue.expression, said in issue.diagnostics) for issue in error.issues] == [(expression, True)]
+
+
+@pytest.mark.parametrize(
+    ("criteria", "said"),
+    [
+        ("Patient?name=x", "expected MeasureReport"),
+        ("/MeasureReport", "leading slash"),
+        ("MeasureReport?colour=red", "colour"),
+        ("MeasureReport?status:above=final", "above"),
+    ],
+)
+def test_criteria_that_will_not_be_honoured_are_named(criteria: str, said: str) -> None:
+    error = refused(element("criteria", criteria)(classic(HOOK)))
+    assert error.status in {400, 422}
+    assert [(i.expression, said in i.diagnostics) for i in error.issues] == [("Subscription.criteria", True)]
+
+
+def test_every_reason_is_given_at_once() -> None:
+    resource = channel("type", "sms")(
+        channel("payload", "text/plain")(element("end", "2027-01-01T00:00:00Z")(topical(HOOK, "colour=red")))
+    )
+    assert sorted(str(issue.expression) for issue in refused(resource).issues) == [
+        "Subscription.channel.payload",
+        "Subscription.channel.type",
+        "Subscription.criteria.extension[0]",
+        "Subscription.end",
+    ]
+
+
+def test_what_is_no_subscription_by_its_structure_is_a_bad_request() -> None:
+    resource = classic(HOOK)
+    del resource["reason"]
+    error = refused(resource)
+    assert error.status == 400
+    assert any(issue.expression == "Subscription.reason" for issue in error.issues)
+
+
+def test_backport_extensions_on_a_classic_subscription_are_ambiguous() -> None:
+    error = refused(extended(BACKPORT_MAX_COUNT, valuePositiveInt=3)(classic(HOOK)))
+    assert [issue.expression for issue in error.issues] == ["Subscription.channel.extension[0]"]
+
+
+def test_a_topic_subscription_needs_a_payload_level() -> None:
+    resource = topical(HOOK)
+    del resource["channel"]["_payload"]
+    assert any("empty, id-only or full-resource" in issue.diagnostics for issue in refused(resource).issues)
+
+
+def test_a_header_value_is_never_quoted() -> None:
+    error = refused(channel("header", ["s3cret without a name"])(classic(HOOK)))
+    assert "s3cret" not in str(error)
