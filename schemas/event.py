@@ -155,6 +155,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SUBJECT = re.compile(r"MeasureReport/[A-Za-z0-9.-]{1,64}/_history/[1-9][0-9]{0,8}")
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]+")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_INTERACTIONS: dict[str, Interaction] = {"create": "create", "update": "update", "delete": "delete"}
 _facets = msgspec.json.Decoder(dict[str, list[str | list[str | None]]])
 
 
@@ -173,6 +174,6 @@ def _time(text: str) -> datetime:
 
 
 def _interaction(text: str) -> Interaction:
-    if text == "create" or text == "update" or text == "delete":  # noqa: PLR1714  # so that the type checker sees it
-        return text
-    raise UndecodableEventError(f"ce_interaction is {text!r}, expected create, update or delete")
+    if (known := _INTERACTIONS.get(text)) is None:
+        raise UndecodableEventError(f"ce_interaction is {text!r}, expected create, update or delete")
+    return known

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from services.cli import deliveries
 from services.cli.demo.command import demo
 from services.cli.errors import sentence
 from services.cli.listen.command import listen
@@ -14,6 +15,7 @@ from services.cli.notifier import notifier
 from services.cli.publish.command import publish
 from services.cli.publisher import publisher
 from services.cli.serve import serve
+from services.cli.status import status
 
 app = typer.Typer(
     name="vbpr",
@@ -35,6 +37,8 @@ app.command(rich_help_panel=RUN)(notifier)
 app.command(rich_help_panel=RUN)(migrate)
 app.command(rich_help_panel=USE)(publish)
 app.command(rich_help_panel=USE)(listen)
+app.command(rich_help_panel=USE)(status)
+app.add_typer(deliveries.app, rich_help_panel=USE)
 app.command(rich_help_panel=USE)(demo)
 
 

@@ -21,6 +21,8 @@ from services.notifier.send.worker import Sender
 from services.notifier.subscriptions.channels import EndpointPolicy
 from services.notifier.subscriptions.http import SubscriptionRoutes
 from services.notifier.subscriptions.store import SubscriptionStore
+from services.notifier.watch.gauges import Gauges
+from services.notifier.watch.pages.overview import mount_ops
 from services.settings import Settings
 from services.wakeup import Wakeup
 
@@ -35,6 +37,8 @@ class Notifier:
     ) -> None:
         """Take an open database at its head and a log to read."""
         self._database = database
+        self._clock = clock
+        self._base = settings.fhir_base
         self._source = source
         self._stopping = False
         owed = Wakeup()
@@ -67,6 +71,7 @@ class Notifier:
             Loop("consumer lag", intake.lag, idle=5.0),
             Loop("claim", self._delivery.claim_due, wake=owed, idle=poll),
             Loop("record", self._delivery.record_finished, wake=self._delivery.finished, idle=poll),
+            Loop("gauges", Gauges(database, clock).step, idle=5.0),
         ]
 
     def mount(self, app: web.Application) -> None:
@@ -75,6 +80,7 @@ class Notifier:
 
     def mount_ops(self, admin: web.Application) -> None:
         """Add the pages for operators."""
+        mount_ops(admin, self._database, self._clock, base=self._base)
 
     async def ready(self) -> Mapping[str, str | None]:
         """Answer whether the database is there and the log is being read."""

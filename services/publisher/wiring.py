@@ -18,7 +18,7 @@ from services.lifecycle import Loop
 from services.publisher.accept.bundle import Limits
 from services.publisher.accept.http import FhirServer
 from services.publisher.accept.pressure import Pressure
-from services.publisher.derive import stage_mapping
+from services.publisher.derive import StageMapping, stage_mapping
 from services.publisher.emit.backlog import measure
 from services.publisher.emit.relay import Relay
 from services.publisher.store.reports import Reports
@@ -69,12 +69,19 @@ class Publisher:
         await self.database.close()
 
 
-async def open_publisher(
-    settings: Settings, clock: Clock, sink: EventSink, *, database: Database | None = None
-) -> Publisher:
-    """Build a publisher on the settings' database, which must be at its head.
+async def open_embedded_publisher(settings: Settings, clock: Clock) -> tuple[Publisher, EventSource]:
+    """Build a publisher whose outbox is the event log, and the reader's end of that log.
 
-    `database` is one that is open already, such as the one an outbox `sink` and its source share.
+    Raises:
+        DatabaseStateError, SettingsError: as `open_publisher` says.
+    """
+    publisher = await open_publisher(settings, clock, OutboxSink(log_head))
+    rows = OutboxRows(outbox, resource_version, settings.fhir_base)
+    return publisher, OutboxSource(publisher.database, rows, log_head, publisher.relay.appended)
+
+
+async def open_publisher(settings: Settings, clock: Clock, sink: EventSink) -> Publisher:
+    """Build a publisher that emits to `sink`, on the settings' database, which must be at its head.
 
     Raises:
         DatabaseStateError: the database is empty or of another version; says what to do.
@@ -84,8 +91,18 @@ async def open_publisher(
         stages = stage_mapping(settings.stage_tags)
     except ValueError as wrong:
         raise SettingsError(f"VBPR_STAGE_TAGS: {wrong}") from None
-    opened = database or open_database(settings)
-    await MIGRATIONS.require_head(opened)
+    opened = open_database(settings)
+    try:
+        await MIGRATIONS.require_head(opened)
+    except BaseException:
+        await opened.close()
+        raise
+    return await _put_together(settings, clock, sink, opened, stages)
+
+
+async def _put_together(
+    settings: Settings, clock: Clock, sink: EventSink, opened: Database, stages: StageMapping
+) -> Publisher:
     base_url = settings.fhir_base
     relay = Relay(opened, sink, source=base_url, clock=clock)
     emit = Loop("emit", relay.emit, idle=settings.poll_seconds)
@@ -106,19 +123,6 @@ async def open_publisher(
         sink,
         (emit, Loop("outbox gauges", watch_outbox, idle=settings.poll_seconds)),
     )
-
-
-async def open_embedded_publisher(settings: Settings, clock: Clock) -> tuple[Publisher, EventSource]:
-    """Build a publisher whose outbox is the event log, and the end of it for a notifier in the same process.
-
-    Raises:
-        DatabaseStateError: the database is empty or of another version; says what to do.
-        SettingsError: a payer's stage tags name something that is no stage.
-    """
-    database = open_database(settings)
-    publisher = await open_publisher(settings, clock, OutboxSink(log_head), database=database)
-    rows = OutboxRows(outbox, resource_version, publisher.server.base_url)
-    return publisher, OutboxSource(database, rows, log_head, publisher.relay.appended)
 
 
 def open_database(settings: Settings) -> Database:

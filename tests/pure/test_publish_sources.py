@@ -71,11 +71,24 @@ def test_an_answer_that_says_nothing_of_the_resource_is_none(status: int) -> Non
     assert read_answer(status, {}, b"") is None
 
 
+def outcome(code: str) -> dict[str, object]:
+    issue = {"severity": "information", "code": code, "diagnostics": "as it was"}
+    return {"resourceType": "OperationOutcome", "issue": [issue]}
+
+
 @pytest.mark.parametrize(
-    ("status", "result"), [(201, "accepted"), (200, "unchanged"), (422, "rejected"), (307, "rejected")]
+    ("status", "code", "result"),
+    [
+        (201, "informational", "accepted"),
+        (200, "informational", "accepted"),
+        (200, "duplicate", "unchanged"),
+        (409, "duplicate", "rejected"),
+        (422, "required", "rejected"),
+        (307, "", "rejected"),
+    ],
 )
-def test_the_status_tells_the_result(status: int, result: str) -> None:
-    answer = read_answer(status, {}, b"")
+def test_status_and_issue_code_tell_the_result(status: int, code: str, result: str) -> None:
+    answer = read_answer(status, {}, orjson.dumps(outcome(code)) if code else b"")
     assert answer is not None
     assert answer.result == result
 
@@ -94,11 +107,12 @@ def test_the_version_is_read_from_the_location(location: str, expected: str | No
     assert answer.location == expected
 
 
-def test_a_transaction_that_created_something_is_accepted() -> None:
-    body = {
-        "resourceType": "Bundle",
-        "entry": [{"response": {"status": "200"}}, {"response": {"status": "201"}}],
-    }
-    answer = read_answer(200, {}, orjson.dumps(body))
+@pytest.mark.parametrize(
+    ("codes", "result"),
+    [(("duplicate", "duplicate"), "unchanged"), (("duplicate", "informational"), "accepted")],
+)
+def test_a_transaction_is_unchanged_only_when_every_entry_is(codes: tuple[str, ...], result: str) -> None:
+    entries = [{"response": {"status": "200", "outcome": outcome(code)}} for code in codes]
+    answer = read_answer(200, {}, orjson.dumps({"resourceType": "Bundle", "entry": entries}))
     assert answer is not None
-    assert answer.result == "accepted"
+    assert answer.result == result

@@ -148,8 +148,11 @@ async def test_an_answer_that_never_came_is_asked_for_again(server: Server, tmp_
 
 
 async def test_the_same_again_is_said_to_be_unchanged_with_what_the_publisher_remarks(server: Server) -> None:
-    issue = {"severity": "warning", "code": "incomplete", "diagnostics": "waits for its performance report"}
-    server.answer = lambda *_: web.json_response({"resourceType": "OperationOutcome", "issue": [issue]})
+    issues = [
+        {"severity": "information", "code": "duplicate", "diagnostics": "nothing stored"},
+        {"severity": "warning", "code": "incomplete", "diagnostics": "waits for its performance report"},
+    ]
+    server.answer = lambda *_: web.json_response({"resourceType": "OperationOutcome", "issue": issues})
     ended = await run("publish", "-", "--url", server.base, given=report("q1"))
     assert ended.code == 0
     assert ended.out.startswith("unchanged")

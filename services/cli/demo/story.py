@@ -94,7 +94,7 @@ class Story:
         sender = Sender(self.session, self.machines.publisher, self.clock, patience=20)
         (resource,) = resources(str(file))
         answer = await sender.send(resource)
-        if answer.result not in {"accepted", "unchanged"}:
+        if answer.result != "accepted":
             said = "; ".join(finding.sentence for finding in answer.findings)
             raise CommandError(f"{file.name} was {answer.result}: {said}")
         return answer.status, answer.location

@@ -50,13 +50,11 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer 
     failed = tuple(_failed_entries(outcome))
     if failed:
         return Answer("rejected", status, None, failed)
+    if _entries(outcome):
+        findings = tuple(finding for found in _entry_findings(outcome) for finding in found)
     remarks = tuple(finding for finding in findings if finding.severity not in {"information", "success"})
-    return Answer(
-        "accepted" if status == 201 or _any_created(outcome) else "unchanged",
-        status,
-        _location(headers),
-        remarks,
-    )
+    result: Result = "unchanged" if _nothing_new(outcome) else "accepted"
+    return Answer(result, status, _location(headers), remarks)
 
 
 def _said(status: int) -> str:
@@ -112,10 +110,14 @@ def _failed_entries(bundle: dict[str, Any]) -> list[Finding]:
     return out
 
 
-def _any_created(bundle: dict[str, Any]) -> bool:
-    return any(
-        str((entry.get("response") or {}).get("status", "")).startswith("201") for entry in _entries(bundle)
-    )
+def _entry_findings(bundle: dict[str, Any]) -> list[list[Finding]]:
+    return [_findings((entry.get("response") or {}).get("outcome")) for entry in _entries(bundle)]
+
+
+def _nothing_new(outcome: dict[str, Any]) -> bool:
+    """Tell whether the publisher says that it had this already: issue code `duplicate`, in every entry of a Bundle."""
+    answers = _entry_findings(outcome) if _entries(outcome) else [_findings(outcome)]
+    return all(any(finding.code == "duplicate" for finding in found) for found in answers)
 
 
 def _location(headers: Mapping[str, str]) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -51,12 +52,14 @@ class SubscriptionRoutes:
         self._changed = changed
 
     def mount(self, app: web.Application) -> None:
-        """Add the routes."""
-        app.router.add_post("/fhir/Subscription", self.create)
-        app.router.add_get("/fhir/Subscription", self.search)
-        app.router.add_get("/fhir/Subscription/{id}", self.read)
-        app.router.add_put("/fhir/Subscription/{id}", self.update)
-        app.router.add_delete("/fhir/Subscription/{id}", self.delete)
+        """Add the routes at the path of the base URL."""
+        every = f"{urlsplit(self._base).path}/Subscription"
+        one = every + "/{id}"
+        app.router.add_post(every, self.create)
+        app.router.add_get(every, self.search)
+        app.router.add_get(one, self.read)
+        app.router.add_put(one, self.update)
+        app.router.add_delete(one, self.delete)
 
     async def create(self, request: web.Request) -> web.Response:
         """POST: 201 with the resource, status `requested` for a topic, `active` for classic criteria."""

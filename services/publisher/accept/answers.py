@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from schemas.dates import stamp
-from schemas.outcome import FhirError, Issue, operation_outcome
+from schemas.outcome import FhirError, Issue, IssueCode, operation_outcome
 from services import metrics
 from services.fhir_http import json_response, version_headers
 from services.publisher.accept.requests import Preference
@@ -82,7 +82,9 @@ def counted(written: Written) -> None:
 
 
 def _issues(written: Written) -> tuple[Issue, ...]:
-    return (Issue("information", "informational", _DONE[written.effect]), *written.issues)
+    # A 200 may mean a new version or nothing new: the issue's code tells a program which.
+    code: IssueCode = "duplicate" if written.effect is Effect.UNCHANGED else "informational"
+    return (Issue("information", code, _DONE[written.effect]), *written.issues)
 
 
 def _line(status: int) -> str:

@@ -14,7 +14,6 @@ import msgspec
 from schemas.facets import token
 from schemas.fhir import ALTERNATE_SCORE
 
-
 _ABSENT = msgspec.Raw(b"")
 """What an element that is not there decodes to: no JSON value is empty text."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.facets import token
 from services.publisher.store.index import indexed
 from services.publisher.store.statements import insert
-from services.publisher.store.tables import identifier
+from services.publisher.store.tables import identifier, resource
 
 _clear = (
     identifier.delete()
@@ -19,9 +19,11 @@ _clear = (
     .where(identifier.c.id == sa.bindparam("of_id"))
 )
 _of = (
-    sa.select(identifier.c.id, identifier.c.system, identifier.c.value)
-    .where(identifier.c.type == "Organization")
-    .where(identifier.c.id.in_(sa.bindparam("ids", expanding=True)))
+    sa.select(resource.c.id, identifier.c.system, identifier.c.value)
+    .outerjoin(identifier, (identifier.c.type == resource.c.type) & (identifier.c.id == resource.c.id))
+    .where(resource.c.type == "Organization")
+    .where(~resource.c.deleted)
+    .where(resource.c.id.in_(sa.bindparam("ids", expanding=True)))
 )
 
 
@@ -49,7 +51,10 @@ async def put(
 async def of_organisations(
     tx: AsyncConnection, references: Iterable[str | None]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the identifiers (tokens) of those organisations that are stored here, by reference."""
+    """Return the identifiers (tokens) of those organisations that are stored here, by reference.
+
+    One that is stored without any identifier is there with none; one that is not stored is not there.
+    """
     ids: Sequence[str] = sorted(
         {
             each.removeprefix("Organization/")
@@ -61,7 +66,9 @@ async def of_organisations(
     if ids:
         for row in await tx.execute(_of, {"ids": ids}):
             reference = f"Organization/{row.id}"
-            found[reference] = (*found.get(reference, ()), token(row.system, row.value))
+            had = found.setdefault(reference, ())
+            if row.value is not None:
+                found[reference] = (*had, token(row.system, row.value))
     return found
 
 
