@@ -60,8 +60,9 @@ test-fast: $(DEV) ## what needs only Python
 system-packages:
 	@tools/system_packages.sh
 
-schemas: $(DEV) ## generate the structure gate's schema
+schemas: $(DEV) ## generate what is generated: the structure gate's schema, the page of settings
 	@$(BIN)/python -m schemas.structure.generate
+	@$(BIN)/python -m tools.settings_table
 
 lock: ## pin the newest dependencies that pyproject.toml allows (needs uv)
 	@command -v uv >/dev/null || { echo "uv is missing: install it to make lock files" >&2; exit 1; }

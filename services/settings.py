@@ -43,6 +43,9 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address that serves `/livez`, `/readyz`, `/metrics`, `/ops`."
     )
     admin_port: int = Field(8081, ge=0, le=65535, description="Port of the same; 0 takes a free one.")
+    trusted_network: bool = Field(
+        default=False, description="Serve other addresses than loopback: something in front authenticates."
+    )
 
     # State
     data_dir: Path = Field(Path("var"), description="Folder of `vbpr serve`'s SQLite files.")
@@ -112,12 +115,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _loopback_without_authentication(self) -> Settings:
-        for name, host in (("VBPR_HOST", self.host),):
-            if not _is_loopback(host) and not os.environ.get("VBPR_TRUSTED_NETWORK"):
-                raise ValueError(
-                    f"{name} is {host}, but no authentication is configured, so only loopback is served; "
-                    "set VBPR_TRUSTED_NETWORK=1 when something in front of it authenticates every request"
-                )
+        if not _is_loopback(self.host) and not self.trusted_network:
+            raise ValueError(
+                f"VBPR_HOST is {self.host}, but no authentication is configured, so only loopback is served; "
+                "set VBPR_TRUSTED_NETWORK=true when something in front of it authenticates every request"
+            )
         return self
 
     @property
@@ -173,3 +175,29 @@ def load(**overrides: object) -> Settings:
             message = error["msg"].removeprefix("Value error, ")
             lines.append(f"{name}: {message} (found {error['input']!r})" if name else message)
         raise SettingsError("\n".join(lines)) from None
+
+
+def settings_table() -> str:
+    """Return every setting, its default and what it is for, as a Markdown table."""
+    rows = ["| variable | default | what it is for |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True, validated_data={})
+        purpose = (field.description or "").replace("|", r"\|")
+        rows.append(f"| `VBPR_{name.upper()}` | {_shown(default)} | {purpose} |")
+    return "\n".join(rows)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case SecretStr() | "" | {}:
+            return ""
+        case tuple():
+            first, times = value[-1], 0
+            while times < len(value) and value[-1 - times] == first:
+                times += 1
+            shown = ", ".join(f"{wait:g}" for wait in (value if times < 4 else value[: len(value) - times]))
+            return f"`[{shown}]`" if times < 4 else f"`[{shown}]`, then {times} times `{first:g}`"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case _:
+            return f"`{value}`"

@@ -176,3 +176,171 @@ CATEGORY = {
 
 def contract_url(name: str = "one") -> str:
     return f"https://payer.example/Measure/{name}"
+
+
+def contract(name: str = "one", **changes: Any) -> Resource:
+    """A contract; the smallest that its profile accepts."""
+    return _changed(
+        {
+            "resourceType": "Measure",
+            "id": f"contract-{name}",
+            "meta": {"profile": [_STRUCTURE + "vbp-measure"]},
+            "extension": [
+                {
+                    "url": _STRUCTURE + "lob",
+                    "valueCodeableConcept": _concept("https://nahdo.org/sopt", "1"),
+                }
+            ],
+            "url": contract_url(name),
+            "identifier": [{"system": "https://payer.example/contracts", "value": name}],
+            "version": "1",
+            "name": "Contract",
+            "title": "A contract",
+            "status": "active",
+            "experimental": False,
+            "publisher": "Payer",
+            "description": "A contract.",
+            "effectivePeriod": {"start": "2025-01-01", "end": "2025-12-31"},
+            "relatedArtifact": [
+                {
+                    "extension": [
+                        {
+                            "url": _STRUCTURE + "contractual-status",
+                            "valueCodeableConcept": _concept(
+                                _VBPR + "CodeSystem/measure-contractual-status", "reporting-only"
+                            ),
+                        }
+                    ],
+                    "type": "composed-of",
+                    "resource": "https://measures.example/Measure/eyes|2.1",
+                }
+            ],
+            "group": [{"code": _metric("weighted-avg-star")}],
+        },
+        changes,
+    )
+
+
+def performance(id_: str = "report", stage: str | None = None, **changes: Any) -> Resource:
+    """A performance report about the contract; `score` and `lists` are words of our own."""
+    score, lists = changes.pop("score", 3), changes.pop("lists", ())
+    report = {
+        "resourceType": "MeasureReport",
+        "id": id_,
+        "meta": _meta("vbp-performance-measurereport", stage),
+        "extension": [CATEGORY],
+        "status": "complete",
+        "type": "summary",
+        "measure": contract_url(),
+        "subject": subject("Organization/provider"),
+        "date": "2026-02-03",
+        "reporter": {"reference": "Organization/payer"},
+        "period": {"start": "2025-01-01", "end": "2025-12-31"},
+        "group": [{"id": "stars", "code": _metric("weighted-avg-star"), "measureScore": {"value": score}}],
+    }
+    if lists:
+        report["evaluatedResource"] = [{"reference": f"MeasureReport/{each}"} for each in lists]
+    return _changed(report, changes)
+
+
+def quality(id_: str = "eyes", stage: str | None = None, **changes: Any) -> Resource:
+    """A quality report."""
+    score = changes.pop("score", 0.5)
+    return _changed(
+        {
+            "resourceType": "MeasureReport",
+            "id": id_,
+            "meta": _meta("vbp-quality-measurereport", stage),
+            "extension": [
+                {
+                    "url": "http://hl7.org/fhir/us/davinci-deqm/StructureDefinition/extension-measureScoring",
+                    "valueCodeableConcept": _concept(
+                        "http://terminology.hl7.org/CodeSystem/measure-scoring", "proportion"
+                    ),
+                }
+            ],
+            "status": "complete",
+            "type": "summary",
+            "measure": "https://measures.example/Measure/eyes|2.1",
+            "date": "2026-02-03",
+            "reporter": {"reference": "Organization/payer"},
+            "period": {"start": "2025-01-01", "end": "2025-12-31"},
+            "improvementNotation": _concept(
+                "http://terminology.hl7.org/CodeSystem/measure-improvement-notation", "increase"
+            ),
+            "group": [
+                {
+                    "population": [
+                        {
+                            "code": _concept(
+                                "http://terminology.hl7.org/CodeSystem/measure-population", code
+                            ),
+                            "count": count,
+                        }
+                        for code, count in (("initial-population", 10), ("denominator", 10), ("numerator", 5))
+                    ],
+                    "measureScore": {"value": score},
+                }
+            ],
+        },
+        changes,
+    )
+
+
+def subject(organisation: str) -> Resource:
+    """A subject that names the provider organisation in the extension."""
+    return {
+        "display": "Provider",
+        "extension": [
+            {"url": _STRUCTURE + "organization-subject", "valueReference": {"reference": organisation}}
+        ],
+    }
+
+
+def group(id_: str, manager: str) -> Resource:
+    """A Group that an organisation manages: the later way to name the provider."""
+    return {
+        "resourceType": "Group",
+        "id": id_,
+        "type": "person",
+        "actual": True,
+        "managingEntity": {"reference": manager},
+    }
+
+
+def bundle(kind: str, *entries: Resource) -> Resource:
+    """A batch or transaction."""
+    return {"resourceType": "Bundle", "type": kind, "entry": list(entries)}
+
+
+def put_entry(resource: Resource, **request: str) -> Resource:
+    url = f"{resource['resourceType']}/{resource['id']}"
+    return {"resource": resource, "request": {"method": "PUT", "url": url, **request}}
+
+
+def post_entry(resource: Resource, full_url: str | None = None, **request: str) -> Resource:
+    sent = {name: value for name, value in resource.items() if name != "id"}
+    named = {} if full_url is None else {"fullUrl": full_url}
+    return {
+        **named,
+        "resource": sent,
+        "request": {"method": "POST", "url": resource["resourceType"], **request},
+    }
+
+
+def _meta(profile: str, stage: str | None) -> Resource:
+    tag = {} if stage is None else {"tag": [{"system": REPORT_STAGE_SYSTEM, "code": stage}]}
+    return {"profile": [_STRUCTURE + profile], **tag}
+
+
+def _metric(code: str) -> Resource:
+    return _concept(_VBPR + "CodeSystem/vbp-performance-metric", code)
+
+
+def _concept(system: str, code: str) -> Resource:
+    return {"coding": [{"system": system, "code": code}]}
+
+
+def _changed(resource: Resource, changes: Resource) -> Resource:
+    """A change of `None` takes an element away."""
+    return {name: value for name, value in {**resource, **changes}.items() if value is not None}

@@ -27,7 +27,7 @@ DataDir = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-PLAIN_WIDTH = 240
+PLAIN_WIDTH = 1000
 """Columns of a table that no terminal shows."""
 
 

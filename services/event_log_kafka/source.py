@@ -126,8 +126,7 @@ class KafkaSource:
         Raises:
             LogUnavailableError: Kafka cannot be reached.
         """
-        assignment = await self._connected()
-        held = list(assignment.held)
+        held = [] if self._assignment is None else list(self._assignment.held)
         if not held:
             return {}
         question = self._consumer.end_offsets(held)
@@ -179,11 +178,13 @@ class KafkaSource:
         ends = await self._answer(consumer.end_offsets(held), "asking for the end of the log")
         if assignment.shared_anew():
             return
-        self._asked = None
         for tp in held:
             position = asked.get(tp.partition, oldest[tp])
             if not oldest[tp] <= position <= ends[tp]:
-                raise PositionUnknownError(tp.partition, position, oldest[tp], ends[tp])
+                raise PositionUnknownError(
+                    tp.partition, position, oldest[tp], ends[tp]
+                )  # and again, till sought elsewhere
+        self._asked = None
         for tp in held:
             self._next[tp] = asked.get(tp.partition, oldest[tp])
             consumer.seek(tp, self._next[tp])
@@ -216,6 +217,9 @@ class KafkaSource:
         (tp, position), *_ = failure.args[0].items()
         oldest = await self._answer(self._consumer.beginning_offsets([tp]), "asking for the oldest records")
         ends = await self._answer(self._consumer.end_offsets([tp]), "asking for the end of the log")
+        self._asked = {
+            one.partition: at for one, at in self._next.items()
+        }  # found missing again, till sought elsewhere
         self._next.clear()
         raise PositionUnknownError(tp.partition, position, oldest[tp], ends[tp]) from failure
 

@@ -130,8 +130,9 @@ async def test_a_position_beyond_the_log_is_told_and_not_waited_for(log: Log) ->
     [event] = await log.publish("one-contract")
     partition, position = (await log.outbox.places())[event.id]
     reader = log.reader({partition: position + 5})
-    with pytest.raises(PositionUnknownError) as told:
-        await reader.take(1)
+    for _ in range(2):  # and told again, until somebody has decided
+        with pytest.raises(PositionUnknownError) as told:
+            await reader.take(1)
     assert (told.value.position, told.value.end) == (position + 5, position + 1)
     reader.source.seek({partition: position})
     reader.positions.clear()

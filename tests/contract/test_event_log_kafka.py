@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.event import ReportEvent
 from services.clock import SystemClock
-from services.event_log import LogUnavailableError, PositionUnknownError, Record
+from services.event_log import LogUnavailableError, Place, PositionUnknownError, Record
 from services.event_log_kafka.cluster import KafkaLog
 from services.event_log_kafka.source import KafkaSource
 from services.event_log_kafka.topic import TopicStateError, ensure_topic, require_topic
+from services.publisher.emit.relay import Relay
 from tests.clock import ManualClock
 from tests.conditions import eventually
 from tests.event_logs import Log, Reader, by_contract, events_of, kafka_end_to_end, new_topic
-from tests.outbox import Outbox, publisher_outbox
+from tests.outbox import SOURCE, Outbox, publisher_outbox
 from tests.servers import SharedKafka
 from tools.kafka import Broker
 from tools.server_process import free_ports
@@ -160,6 +162,59 @@ async def test_two_readers_of_a_group_share_the_partitions_and_one_takes_over_fr
         later = await log.publish(*(f"contract-{n}" for n in range(24)))
         assert by_contract(events_of(await other.take(24))) == by_contract(later)
     finally:
+        await log.close()
+
+
+async def test_a_publisher_that_dies_between_kafkas_answer_and_its_commit_sends_the_same_ids_again(
+    accepted: Outbox, topic_log: KafkaLog
+) -> None:
+    log = await kafka_end_to_end(accepted, topic_log)
+    try:
+        events = [await accepted.accept("a") for _ in range(3)]
+
+        class DiesAfter:
+            async def append(
+                self, transaction: AsyncConnection, some: Sequence[ReportEvent]
+            ) -> Sequence[Place]:
+                await log.sink.append(transaction, some)
+                raise ConnectionResetError("the process died here")
+
+            async def close(self) -> None:
+                """The log closes its own sink."""
+
+        with pytest.raises(ConnectionResetError):
+            await Relay(accepted.database, DiesAfter(), source=SOURCE, clock=SystemClock()).emit()
+        await log.relay_all()
+        assert events_of(await log.reader().take(6)) == events * 2
+    finally:
+        await log.close()
+
+
+async def test_a_position_that_retention_passes_while_reading_is_told_until_sought_anew(
+    accepted: Outbox, topic_log: KafkaLog
+) -> None:
+    log = await kafka_end_to_end(accepted, topic_log)
+    admin = AIOKafkaAdminClient(bootstrap_servers=topic_log.bootstrap_servers)
+    await admin.start()
+    try:
+        await log.publish(*["a"] * 5)
+        [partition] = {partition for partition, _ in (await accepted.places()).values()}
+        reader = log.reader()
+        await reader.take(5)
+        consumer = reader.source._consumer  # type: ignore[attr-defined]  # causes the fault
+        consumer.pause(*consumer.assignment())
+        await eventually(lambda: not consumer._fetcher._in_flight)
+        published = await log.publish(*["a"] * 3)
+        await admin.delete_records({TopicPartition(topic_log.topic, partition): RecordsToDelete(7)})
+        consumer.resume(*consumer.assignment())
+        for _ in range(2):
+            with pytest.raises(PositionUnknownError) as told:
+                await reader.take(1)
+            assert (told.value.partition, told.value.position, told.value.oldest) == (partition, 5, 7)
+        reader.source.seek({partition: 7})
+        assert events_of(await reader.take(1)) == published[2:]
+    finally:
+        await admin.close()
         await log.close()
 
 

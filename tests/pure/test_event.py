@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 import orjson
 import pytest
 import yaml
@@ -23,7 +23,8 @@ from services.settings import Settings
 FOLDER = Path(schemas.__file__).parent
 SCHEMA: dict[str, Any] = orjson.loads((FOLDER / "event.schema.json").read_bytes())
 ASYNCAPI: dict[str, Any] = yaml.safe_load((FOLDER / "asyncapi.yaml").read_text())
-FACETS = {**SCHEMA["$defs"]["facets"], "$defs": SCHEMA["$defs"]}
+HEADERS = jsonschema_rs.validator_for(SCHEMA)
+FACETS = jsonschema_rs.validator_for({**SCHEMA["$defs"]["facets"], "$defs": SCHEMA["$defs"]})
 
 EVENT = ReportEvent(
     id="018bcfe5-6800-7000-8000-000000000001",
@@ -81,10 +82,10 @@ def test_every_attribute_survives_the_crossing_and_fits_the_schema(event: Report
     assert from_record(sent, event.body) == event
     read = {name: value.decode() for name, value in sent}
     assert len(read) == len(sent)
-    jsonschema.validate(read, SCHEMA)
+    HEADERS.validate(read)
     for name in ("ce_facets", "ce_previousfacets"):
         if name in read:
-            jsonschema.validate(orjson.loads(read[name]), FACETS)
+            FACETS.validate(orjson.loads(read[name]))
 
 
 def test_the_schema_names_every_header_and_requires_those_that_are_always_there() -> None:
@@ -92,7 +93,7 @@ def test_the_schema_names_every_header_and_requires_those_that_are_always_there(
     least = headers(replace(EVENT, previous_facets=None, traceparent=None))
     assert {name for name, _ in least} == set(SCHEMA["required"])
     assert SCHEMA["properties"]["ce_type"]["enum"] == [kind.value for kind in EventType]
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema_rs.meta.validate(SCHEMA)
 
 
 def test_an_event_names_its_report_and_version() -> None:
@@ -170,11 +171,12 @@ def test_a_record_without_a_value_is_told(value: bytes | None) -> None:
     st.lists(st.tuples(st.sampled_from([*SCHEMA["properties"], "x"]), st.binary())), st.none() | st.binary()
 )
 def test_whatever_comes_is_an_event_or_told(sent: list[tuple[str, bytes]], value: bytes | None) -> None:
-    known = [*headers(EVENT), *sent]
     try:
-        assert from_record(known, value).body == value
-    except UndecodableEventError as told:
-        assert str(told)
+        found = from_record([*headers(EVENT), *sent], value)
+    except UndecodableEventError:
+        return
+    # What is let through is what a publisher could have sent.
+    HEADERS.validate({name: one.decode() for name, one in headers(found)})
 
 
 def test_the_channel_described_is_the_topic_that_is_made() -> None:

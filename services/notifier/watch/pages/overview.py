@@ -29,6 +29,7 @@ def mount_ops(app: web.Application, database: Database, clock: Clock, *, base: s
     pages = OpsPages(database, clock, base)
     for path, handler in (
         ("/ops", pages.overview),
+        ("/ops/", pages.overview),
         ("/ops/find", pages.find),
         ("/ops/subscriptions/{id}", pages.subscription),
         (r"/ops/subscriptions/{id}/{number:\d{1,18}}", pages.delivery),

@@ -34,6 +34,11 @@ def _moment(at: datetime | None, now: datetime) -> str:
     return text.format(at.isoformat(), words.relative(at, now), words.absolute(at))
 
 
+def _at(at: datetime) -> str:
+    """Return a time to quote, beside words that have said it."""
+    return Markup("<time datetime=\"{}\"><span>{}</span></time>").format(at.isoformat(), words.absolute(at))
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "templates"),
@@ -43,6 +48,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["moment"] = _moment
+    environment.filters["at"] = _at
     environment.filters["doing"] = words.doing
     return environment
 
