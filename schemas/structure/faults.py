@@ -113,10 +113,10 @@ class Faults:
         wanted = [name for name in _required(context) if not name.startswith("_")]
         if several:
             return
-        if "url" in found and not wanted:
-            yield self._issue(
-                "required", path, "The extension has neither a value nor extensions; it needs one of them."
-            )
+        if _counts_members(path, context):
+            if "url" in found:  # without one, that is what is wrong
+                words = "The extension has neither a value nor extensions; it needs one of them."
+                yield self._issue("required", path, words)
         elif wanted and wanted[0] in self._choices:
             choice = self._choices[wanted[0]]
             yield self._issue(
@@ -164,6 +164,15 @@ class Faults:
                 wanted = "no null, unless an extension stands in the same place of the list beside it"
                 code = "structure"
         return self._issue(code, path, f"Found {shown(found)}; expected {wanted}.")
+
+
+def _counts_members(path: list[str | int], context: list[list[ValidationError]]) -> bool:
+    """Tell whether the alternatives are those of ext-1, the one rule that counts an object's members."""
+    return any(
+        "limit" in error.kind.as_dict() and list(error.instance_path) == path
+        for branch in context
+        for error in branch
+    )
 
 
 def _required(context: list[list[ValidationError]]) -> list[str]:

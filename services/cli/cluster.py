@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from typing import Literal
 
 import sqlalchemy as sa
@@ -31,5 +34,18 @@ async def require_cluster(settings: Settings, service: Literal["publisher", "not
             "or run both services without it with vbpr serve."
         )
     log = KafkaLog.of(settings)
-    await require_topic(log)
+    with _quiet():
+        await require_topic(log)
     return log
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep aiokafka from logging the failure that is about to be said in one sentence."""
+    library = logging.getLogger("aiokafka")
+    level = library.level
+    library.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        library.setLevel(level)

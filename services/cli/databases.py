@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.cli.errors import CommandError
 from services.database import Database, Migrations
 from services.notifier import wiring as notifier
 from services.publisher import wiring as publisher
@@ -9,7 +10,15 @@ from services.settings import Settings
 
 
 async def upgrade(settings: Settings) -> dict[str, str]:
-    """Bring both databases to head; return the revision of each by the database's name."""
+    """Bring both databases to head; return the revision of each by the database's name.
+
+    Raises:
+        CommandError: both services are given one database; their tables would meet in it.
+    """
+    if settings.database_url("publisher") == settings.database_url("notifier"):
+        raise CommandError(
+            "VBPR_PUBLISHER_DATABASE_URL and VBPR_NOTIFIER_DATABASE_URL name one database: give each service its own."
+        )
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     revisions = {}
     for service in (publisher, notifier):

@@ -6,11 +6,12 @@ accepted       NDJSON, a line for each answer of the publisher, in the order of 
 subscriptions  JSON, `[{"id", "kind", "criteria", "filters"}]`; all were answered before the first report was
                sent, by a principal that may hear of everything. `criteria` of a topic is its canonical.
 received       NDJSON, the record file of `vbpr listen`.
-listed         JSON, `{"status", "deliveries"}`: what `vbpr status --json` and `vbpr deliveries list --json` printed.
+listed         JSON, `{"status", "deliveries"}`: what `vbpr status` and `vbpr deliveries list` print with `--json`.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import orjson
+
+from tests.ledger.content import exact
 
 Version: TypeAlias = tuple[str, int]
 """A report's id and the number of its version."""
@@ -52,8 +55,9 @@ class Subscription:
 
     id: str
     kind: str
+    """classic or topic."""
     criteria: str
-    filters: tuple[str, ...]
+    filters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,13 @@ class Arrival:
     numbers: tuple[int, ...]
     webhook_id: str
     reports: tuple[tuple[str, int | None], ...]
-    """Report of each number, as far as the payload said it; the version is `None` if only the id was told."""
+    """Report of each number as far as the payload said it; the version is `None` if only the id was told."""
     taken: bool
     """The receiver answered 2xx: what it holds is its own from then on."""
     problems: tuple[str, ...]
     """What the receiver itself found wrong."""
-    bodies: tuple[str, ...]
-    """JSON text of each report it carried."""
+    contents: tuple[dict[str, Any], ...]
+    """Each report it carried, as `content.exact` reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def read(accepted: Path, subscriptions: Path, received: Path, listed: Path) -> I
         )
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"the input is not what it should be: {type(error).__name__}: {error}") from error
 
 
@@ -152,7 +156,7 @@ def _arrival(line: Any) -> Arrival:
         reports=tuple(_told(report) for report in line["reports"]),
         taken=answered is not None and 200 <= answered < 300,
         problems=tuple(line["problems"]),
-        bodies=tuple(_bodies(line["type"], line["body"])),
+        contents=tuple(_contents(line["type"], line["body"])),
     )
 
 
@@ -163,14 +167,16 @@ def _told(reference: str) -> tuple[str, int | None]:
     return found[1], None if found[2] is None else int(found[2])
 
 
-def _bodies(kind: str, body: str) -> Iterator[str]:
-    """Cut the reports out of a payload as text, so that the digits of their numbers are still there."""
-    if kind == "resource":
-        yield body
-    elif kind == "event-notification":
-        for entry in exact(body)["entry"]:
-            if entry.get("resource", {}).get("resourceType") == "MeasureReport":
-                yield entry["resource"]
+def _contents(kind: str, body: str) -> Iterator[dict[str, Any]]:
+    try:
+        if kind == "resource":
+            yield exact(body)
+        elif kind == "event-notification":
+            for entry in exact(body)["entry"]:
+                if entry.get("resource", {}).get("resourceType") == "MeasureReport":
+                    yield entry["resource"]
+    except json.JSONDecodeError as wrong:
+        raise InputError(f"received: a body is not JSON: {wrong}") from None
 
 
 def _listed(value: Any) -> Listed:

@@ -40,7 +40,9 @@ def _category(report: Json) -> Json:
 
 
 def _drop_category(report: Json) -> None:
-    report["extension"] = [one for one in report["extension"] if one["url"] != fhir.CATEGORY]
+    others = [one for one in report.pop("extension") if one["url"] != fhir.CATEGORY]
+    if others:
+        report["extension"] = others
 
 
 def _stratum(report: Json, **stratum: Any) -> None:

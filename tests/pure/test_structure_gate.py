@@ -124,6 +124,20 @@ def test_a_required_choice_names_its_types() -> None:
     assert re.search(r"'value\[x\]' is missing; expected one of .*valueBoolean", issue.diagnostics)
 
 
+def test_a_null_in_a_list_of_primitives_is_named_by_its_place() -> None:
+    measure = {
+        "resourceType": "Measure",
+        "url": "https://example.org/m",
+        "status": "active",
+        "library": ["x", None],
+    }
+
+    (issue,) = check_structure(measure)
+
+    assert issue.expression == "Measure.library[1]"
+    assert "Found null; expected no null" in issue.diagnostics
+
+
 def test_a_value_and_its_extensions_may_stand_together_or_for_each_other() -> None:
     value = report()
     unknown = {"extension": [{"url": "https://example.org/why", "valueCode": "unknown"}]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -10,7 +11,7 @@ import orjson
 import pytest
 
 from tests.processes import VbprProcesses
-from tests.servers import SharedKafka
+from tests.servers import SharedKafka, SharedPostgreSQL
 from tests.service.commands import Ended, run
 from tools.server_process import free_ports
 
@@ -25,6 +26,14 @@ def said(ended: Ended) -> str:
     assert "Traceback" not in ended.err
     assert ended.err.startswith("vbpr: ")
     return ended.err
+
+
+@pytest.fixture
+def notifier_url(shared_postgresql: SharedPostgreSQL) -> Iterator[str]:
+    """A second empty database: each service has its own."""
+    name = shared_postgresql.create_database()
+    yield shared_postgresql.url(name)
+    shared_postgresql.drop_database(name)
 
 
 @pytest.mark.parametrize(
@@ -65,22 +74,39 @@ async def test_a_database_that_is_not_there_is_one_sentence() -> None:
 
 @pytest.mark.postgresql
 async def test_a_service_refuses_a_missing_topic_and_an_empty_database_until_migrate_has_run(
-    postgresql_url: str, kafka: SharedKafka, topic: str, vbpr: VbprProcesses
+    postgresql_url: str, notifier_url: str, kafka: SharedKafka, topic: str, vbpr: VbprProcesses
 ) -> None:
     settings = {
         "VBPR_PUBLISHER_DATABASE_URL": postgresql_url,
-        "VBPR_NOTIFIER_DATABASE_URL": postgresql_url,
+        "VBPR_NOTIFIER_DATABASE_URL": notifier_url,
         "VBPR_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "VBPR_KAFKA_TOPIC": topic,
     }
     assert f"has no topic {topic}: run `vbpr migrate`" in said(await run("publisher", settings=settings))
+    one = settings | {"VBPR_NOTIFIER_DATABASE_URL": postgresql_url}
+    assert "name one database: give each service its own" in said(await run("migrate", settings=one))
     migrated = await run("migrate", settings=settings)
     assert migrated.code == 0, migrated
     assert f"topic {topic} is there with 12 partitions" in migrated.out
     again = await run("migrate", settings=settings)
     assert again.out == migrated.out
-    publisher = vbpr.start("publisher", environment=settings)
-    assert publisher.stop() == 0
+    for command in ("publisher", "notifier"):
+        running = await asyncio.to_thread(vbpr.start, command, environment=settings)
+        assert await asyncio.to_thread(running.stop) == 0
+
+
+@pytest.mark.postgresql
+async def test_a_service_refuses_a_database_that_is_behind(
+    postgresql_url: str, notifier_url: str, kafka: SharedKafka, topic: str
+) -> None:
+    settings = {"VBPR_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "VBPR_KAFKA_TOPIC": topic}
+    urls = {"VBPR_PUBLISHER_DATABASE_URL": postgresql_url, "VBPR_NOTIFIER_DATABASE_URL": notifier_url}
+    assert (await run("migrate", settings=settings | urls)).code == 0
+    swapped = dict(zip(urls, reversed(urls.values()), strict=True))
+    for command in ("publisher", "notifier"):
+        ended = await run(command, settings=settings | swapped)
+        assert f"The {command}'s database is empty" in said(ended)
+        assert "run `vbpr migrate`" in said(ended)
 
 
 async def test_serve_is_ready_says_where_and_ends_in_order(vbpr: VbprProcesses) -> None:
