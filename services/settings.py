@@ -69,6 +69,9 @@ class Settings(BaseSettings):
         1, ge=1, description="Replicas of the topic when `vbpr migrate` creates it."
     )
     kafka_group: str = Field("vbpr-notifier", description="Consumer group that shares the partitions out.")
+    kafka_session_seconds: float = Field(
+        30.0, ge=6, description="Silence after which a notifier counts as dead and others get its partitions."
+    )
     kafka_request_timeout: float = Field(10.0, gt=0, description="Longest wait for one answer of a broker.")
 
     # Intake
@@ -90,7 +93,13 @@ class Settings(BaseSettings):
     allow_http_endpoints: bool = Field(
         default=False, description="Accept `http:` endpoints; for one machine and for tests."
     )
-    workers: int = Field(64, ge=1, description="Lanes one process sends for at a time.")
+    workers: int = Field(
+        64, ge=1, description="Lanes one process sends for at a time; half as many again for retries."
+    )
+    endpoint_lanes: int = Field(
+        16, ge=1, description="Lanes one process sends for to one endpoint (scheme, host, port) at a time."
+    )
+    endpoint_rate: float = Field(0.0, ge=0, description="Requests a second to one endpoint; 0: no limit.")
     lease_seconds: float = Field(
         90.0, gt=0, description="How long a claimed lane stays claimed without a heartbeat."
     )

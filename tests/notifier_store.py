@@ -52,10 +52,12 @@ class NotifierStore:
     at: dict[int, int | None] = field(default_factory=dict)
     """Where this reader stands, as an intake keeps it."""
 
-    async def subscribe(self, *, topic: bool = False, **options: Any) -> Stored:
+    async def subscribe(
+        self, *, topic: bool = False, endpoint: str = "http://127.0.0.1:9/hook", **options: Any
+    ) -> Stored:
         """Create a Subscription to contract c1."""
         make = topical if topic else classic
-        resource = make("http://127.0.0.1:9/hook", **options)
+        resource = make(endpoint, **options)
         admitted = admit(resource, base_url=BASE, policy=EndpointPolicy(allow_http=True, allow_private=True))
         return await SubscriptionStore(self.database, self.clock).create(LOCAL, admitted)
 

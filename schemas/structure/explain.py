@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from schemas.outcome import Issue, IssueCode
 from schemas.structure.bindings import ROOTS
 from schemas.structure.faults import expression, shown
-from schemas.structure.gate import choices
+from schemas.structure.gate import MOST_ISSUES, choices
 
 _NOT_STEPS = frozenset({"root", "resource_type", "resourceType"})
 """Names the models put at the end of a location that are no elements."""
@@ -37,7 +37,7 @@ def explain(resource: dict[str, Any]) -> list[Issue]:
     for error in found:
         issue = _issue(kind, error["type"], error["loc"], error["msg"], error["input"])
         by_element.setdefault(issue.expression, issue)
-    return list(by_element.values())
+    return list(by_element.values())[:MOST_ISSUES]
 
 
 def with_explanation(verdict: list[Issue], explanation: list[Issue]) -> list[Issue]:

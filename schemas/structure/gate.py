@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from itertools import islice
-from typing import Any, Final
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Final
 
 import jsonschema_rs
 import orjson
@@ -15,8 +15,14 @@ from schemas.structure.bindings import CONTAINED_ONLY, ROOTS
 from schemas.structure.faults import Faults, shown
 from schemas.structure.values import FORMATS, reference_to
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MOST_ISSUES: Final = 100
 """Issues reported for one resource; more help nobody and would let a small body ask for a huge answer."""
+
+MOST_ITEMS: Final = 2000
+"""List items of a rejected resource looked at for all that is wrong; beyond them, only its first fault is said."""
 
 
 def check_structure(resource: dict[str, Any]) -> list[Issue]:
@@ -31,48 +37,75 @@ def check_structure(resource: dict[str, Any]) -> list[Issue]:
     return list(islice(_check(resource, kind), MOST_ISSUES))
 
 
-def _check(resource: dict[str, Any], kind: str) -> list[Issue]:
-    issues: list[Issue] = []
+def _check(resource: dict[str, Any], kind: str) -> Iterator[Issue]:
     validator = _validator(kind)
     if not validator.is_valid(resource):
-        faults = Faults(kind, choices())
-        for error in islice(validator.iter_errors(resource), MOST_ISSUES):
-            issues += (issue for issue in faults.of(error) if issue not in issues)
+        faults, seen = Faults(kind, choices()), set()
+        for issue in chain.from_iterable(map(faults.of, _errors(validator, resource))):
+            if issue not in seen:
+                seen.add(issue)
+                yield issue
     contained = resource.get("contained")
-    if isinstance(contained, list):
-        for index, inner in enumerate(contained):
-            if isinstance(inner, dict):
-                issues += _check_contained(inner, f"{kind}.contained[{index}]")
-    return issues
+    for index, inner in enumerate(contained if isinstance(contained, list) else ()):
+        if isinstance(inner, dict):
+            yield from _check_contained(inner, f"{kind}.contained[{index}]")
 
 
-def _check_contained(resource: dict[str, Any], where: str) -> list[Issue]:
+def _errors(
+    validator: jsonschema_rs.Draft4Validator, resource: dict[str, Any]
+) -> Iterator[jsonschema_rs.ValidationError]:
+    """Yield the errors of a resource that is not valid, in time that does not grow with their number.
+
+    The validator collects all errors before it gives the first: seconds, for a few megabytes of wrong items.
+    So it is shown the resource with its long lists cut; when all that is wrong was cut off, its first error.
+    """
+    none = True
+    for error in validator.iter_errors(_Cut(MOST_ITEMS).of(resource)):
+        none = False
+        yield error
+    if none:
+        try:
+            validator.validate(resource)
+        except jsonschema_rs.ValidationError as first:
+            yield first
+
+
+class _Cut:
+    """Copies JSON, and keeps of its lists the first item each and no more than so many others in all."""
+
+    def __init__(self, others: int) -> None:
+        self._left = others
+
+    def of(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self.of(child) for key, child in value.items()}
+        return list(self._items(value)) if isinstance(value, list) else value
+
+    def _items(self, items: list[Any]) -> Iterator[Any]:
+        for place, item in enumerate(items):
+            if place:
+                if self._left == 0:
+                    return
+                self._left -= 1
+            yield self.of(item)
+
+
+def _check_contained(resource: dict[str, Any], where: str) -> Iterator[Issue]:
     kind = resource.get("resourceType")
     if not isinstance(kind, str):
-        return []  # the schema of what holds it has said so
-    if kind not in {*ROOTS, *CONTAINED_ONLY}:
-        return [_unknown_type(where, kind, (*ROOTS, *CONTAINED_ONLY))]
-    issues = [issue.under(where) for issue in _check(resource, kind)]
+        return  # the schema of what holds it has said so
+    if kind not in ROOTS and kind not in CONTAINED_ONLY:
+        yield _unknown_type(where, kind, (*ROOTS, *CONTAINED_ONLY))
+        return
     if "contained" in resource:
-        issues.append(
-            Issue(
-                "error",
-                "invariant",
-                "A contained resource contains another; it may not.",
-                f"{where}.contained",
-                "dom-2",
-            )
-        )
+        words = "A contained resource contains another; it may not (dom-2)."
+        yield Issue("error", "invariant", words, f"{where}.contained")
+        return  # nor is there a bottom to look for
     if "id" not in resource:
-        issues.append(
-            Issue(
-                "error",
-                "required",
-                "'id' is missing; nothing can refer to a contained resource without.",
-                f"{where}.id",
-            )
-        )
-    return issues
+        words = "'id' is missing; nothing can refer to a contained resource without."
+        yield Issue("error", "required", words, f"{where}.id")
+    for issue in _check(resource, kind):
+        yield issue.under(where)
 
 
 def _unknown_type(where: str, kind: object, known: tuple[str, ...]) -> Issue:

@@ -29,7 +29,7 @@ async def _open(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Sequ
     from services.notifier.wiring import open_notifier
 
     log = await require_cluster(settings, "notifier")
-    source = KafkaSource(log, clock, group=settings.kafka_group)
+    source = KafkaSource(log, clock, group=settings.kafka_group, session=settings.kafka_session_seconds)
     opened = await open_notifier(settings, clock, source, log_name=settings.kafka_topic)
     stack.push_async_callback(opened.close)  # the source is its own to close
     return (opened,)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.event import ReportEvent, headers
@@ -70,18 +70,24 @@ class KafkaSink:
         acknowledgements: list[asyncio.Future[Any]] = []
         try:
             for event in events:
-                acknowledgements.append(  # noqa: PERF401  # each is needed when a later one cannot be sent
-                    await producer.send(
-                        self._log.topic,
-                        key=event.contract.encode(),
-                        value=event.body,
-                        headers=headers(event),
-                    )
-                )
+                acknowledgements.append(await self._hand_over(producer, event))  # noqa: PERF401  # the first ones are needed when a later one fails
             return await asyncio.gather(*acknowledgements)
         finally:
             for acknowledgement in acknowledgements:
                 acknowledgement.cancel()  # nobody waits for it any more; no effect on those that have come
+
+    async def _hand_over(self, producer: Any, event: ReportEvent) -> asyncio.Future[Any]:
+        """Give the event to the producer; return what Kafka's acknowledgement will resolve."""
+        key, attributes = event.contract.encode(), headers(event)
+        try:
+            sent: asyncio.Future[Any] = await producer.send(
+                self._log.topic, key=key, value=event.body, headers=attributes
+            )
+        except MessageSizeTooLargeError:
+            # Nothing behind it can go before it; whoever is paged needs its name.
+            log.error("event_too_large", event_id=event.id, subject=event.subject, body_bytes=len(event.body))  # noqa: TRY400  # the trace adds nothing
+            raise
+        return sent
 
     async def _discard(self) -> None:
         """Drop the producer without flushing: a flush may hang, and the relay sends everything again."""

@@ -27,8 +27,9 @@ from services.event_log_kafka.cluster import KafkaLog, end
 
 log = logs.get(__name__)
 
-_SESSION_SECONDS: Final = 30
-_HEARTBEAT_SECONDS: Final = 3
+_HEARTBEATS: Final = 10
+"""In one session: a few may get lost before the group gives its member up."""
+
 _REBALANCE_SECONDS: Final = 60
 _REQUEST_SECONDS: Final = _REBALANCE_SECONDS + 10
 """Joining a group may take a whole rebalance; our own waits are shorter, see `KafkaLog.answer`."""
@@ -50,17 +51,20 @@ class KafkaSource:
         clock: Clock,
         *,
         group: str,
+        session: float = 30.0,
         check_after: float = 10.0,
         stalled_after: float = 30.0,
     ) -> None:
         """Take the topic and the group's name; nothing is connected before the first call.
 
+        The group takes a member for dead that is silent for `session` seconds.
         After `check_after` seconds without a record the end of the log is asked for; when there has been
         something to read for `stalled_after` seconds and nothing was read, the reader is replaced.
         """
         self._log = log
         self._clock = clock
         self._group = group
+        self._session = session
         self._check_after = check_after
         self._stalled_after = stalled_after
         self._consumer: Any = None
@@ -155,8 +159,8 @@ class KafkaSource:
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            session_timeout_ms=_SESSION_SECONDS * 1000,
-            heartbeat_interval_ms=_HEARTBEAT_SECONDS * 1000,
+            session_timeout_ms=int(self._session * 1000),
+            heartbeat_interval_ms=int(self._session * 1000 / _HEARTBEATS),
             rebalance_timeout_ms=_REBALANCE_SECONDS * 1000,
             request_timeout_ms=_REQUEST_SECONDS * 1000,
             max_partition_fetch_bytes=self._log.max_batch_bytes,

@@ -10,18 +10,21 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
 
+from services.clock import Clock, SystemClock
 from services.event_log import LogUnavailableError
 from services.event_log_kafka.cluster import KafkaLog, end
 
 RETENTION_DAYS: Final = 30
 """How long a new topic keeps events: longer than any outage of a notifier that is expected to end."""
 
+_CLOCK: Final = SystemClock()
+
 
 class TopicStateError(Exception):
     """The topic is not one this version can work on; the message says what to do about it."""
 
 
-async def ensure_topic(log: KafkaLog) -> None:
+async def ensure_topic(log: KafkaLog, clock: Clock = _CLOCK) -> None:
     """Create the topic unless it is there, then check it as `require_topic` does.
 
     Raises:
@@ -31,6 +34,7 @@ async def ensure_topic(log: KafkaLog) -> None:
     async with _admin(log) as admin:
         if await _partitions(log, admin) is None:
             await _create(log, admin)
+            await log.answer(_seen(log, admin, clock), f"waiting for the topic {log.topic}")
         await _check(log, admin)
 
 
@@ -87,6 +91,12 @@ async def _create(log: KafkaLog, admin: Any) -> None:
             raise TopicStateError(
                 f"Kafka refused to create the topic {log.topic}: {message or for_code(code).__name__}"
             )
+
+
+async def _seen(log: KafkaLog, admin: Any, clock: Clock) -> None:
+    """Wait until the brokers know of the topic: that takes a moment after it was made."""
+    while await _partitions(log, admin) is None:
+        await clock.sleep(0.05)
 
 
 async def _check(log: KafkaLog, admin: Any) -> None:

@@ -57,6 +57,7 @@ lane = sa.Table(
     "lane",
     metadata,
     sa.Column("subscription_id", sa.String(64), primary_key=True),
+    sa.Column("endpoint", sa.Text, nullable=False),  # scheme, host and port: what lanes share
     sa.Column("state", sa.String(16), nullable=False),  # handshake, open, parked, held
     sa.Column("next_number", sa.BigInteger, nullable=False),
     sa.Column("last_number", sa.BigInteger, nullable=False),

@@ -17,6 +17,8 @@ from services.notifier.consume.intake import Intake
 from services.notifier.record.verdict import RetryPolicy
 from services.notifier.send.client import RestHookClient
 from services.notifier.send.delivery import Delivery
+from services.notifier.send.endpoints import Endpoints
+from services.notifier.send.leases import Leases
 from services.notifier.send.worker import Sender
 from services.notifier.subscriptions.channels import EndpointPolicy
 from services.notifier.subscriptions.http import SubscriptionRoutes
@@ -43,7 +45,9 @@ class Notifier:
         self._stopping = False
         owed = Wakeup()
         live = LiveIndex(database, settings.fhir_base)
-        intake = Intake(database, clock, source, live, log_name=log_name, wait=settings.poll_seconds, owed=owed)
+        intake = Intake(
+            database, clock, source, live, log_name=log_name, wait=settings.poll_seconds, owed=owed
+        )
         self._client = RestHookClient(
             clock, private=settings.allow_private_endpoints, response_bytes=settings.response_bytes
         )
@@ -53,7 +57,8 @@ class Notifier:
             policy=RetryPolicy(settings.retry_schedule, handshake=settings.handshake_schedule),
             base=settings.fhir_base,
             deadline=settings.total_deadline,
-            lease=settings.lease_seconds,
+            leases=Leases(clock, settings.lease_seconds),
+            endpoints=Endpoints(clock, settings.endpoint_lanes, settings.endpoint_rate),
             stopping=lambda: self._stopping,
         )
         self._delivery = Delivery(database, clock, sender, workers=settings.workers, owed=owed)
@@ -70,6 +75,7 @@ class Notifier:
             self._intake,
             Loop("consumer lag", intake.lag, idle=5.0),
             Loop("claim", self._delivery.claim_due, wake=owed, idle=poll),
+            Loop("heartbeat", self._delivery.heartbeat, idle=settings.lease_seconds / 3),
             Loop("record", self._delivery.record_finished, wake=self._delivery.finished, idle=poll),
             Loop("gauges", Gauges(database, clock).step, idle=5.0),
         ]

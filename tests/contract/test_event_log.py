@@ -133,7 +133,7 @@ async def test_a_position_beyond_the_log_is_told_and_not_waited_for(log: Log) ->
     for _ in range(2):  # and told again, until somebody has decided
         with pytest.raises(PositionUnknownError) as told:
             await reader.take(1)
-    assert (told.value.position, told.value.end) == (position + 5, position + 1)
+        assert (told.value.position, told.value.end) == (position + 5, position + 1)
     reader.source.seek({partition: position})
     reader.positions.clear()
     assert events_of(await reader.take(1)) == [event]

@@ -13,6 +13,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.testing import capture_logs
 
 from schemas.event import ReportEvent
 from services.clock import SystemClock
@@ -161,6 +162,21 @@ async def test_two_readers_of_a_group_share_the_partitions_and_one_takes_over_fr
                 assert await other.round() == []
         later = await log.publish(*(f"contract-{n}" for n in range(24)))
         assert by_contract(events_of(await other.take(24))) == by_contract(later)
+    finally:
+        await log.close()
+
+
+async def test_an_event_beyond_the_limit_is_named_to_whoever_is_paged_and_nothing_passes_it(
+    accepted: Outbox, topic_log: KafkaLog
+) -> None:
+    log = await kafka_end_to_end(accepted, topic_log)
+    try:
+        large = await accepted.accept("a", body=b" " * (topic_log.max_record_bytes + 1))
+        await accepted.accept("a")
+        with capture_logs() as lines, pytest.raises(LogUnavailableError):
+            await log.relay.emit()
+        assert await accepted.unplaced() == 2
+        assert [line["event_id"] for line in lines if line["log_level"] == "error"] == [large.id]
     finally:
         await log.close()
 

@@ -14,7 +14,7 @@ from services.notifier.model import Answer, LaneState
 from services.notifier.record.recorder import record
 from services.notifier.record.turn import Tried, Turn
 from services.notifier.record.verdict import Delivered
-from services.notifier.send.claims import Claimed, claim
+from services.notifier.send.claims import Claimed, Room, claim, extend
 from services.notifier.tables import metadata
 from services.notifier.wiring import MIGRATIONS
 from tests.notifier_store import BASE, NotifierStore, event, notifier_store
@@ -34,7 +34,11 @@ async def other(database_url: str, store: NotifierStore) -> AsyncIterator[Notifi
 
 
 async def claim_all(store: NotifierStore, lease: float = 90) -> list[Claimed]:
-    return await claim(store.database, store.clock, fresh=10, retries=10, lease=lease)
+    return await claim(store.database, store.clock, room(10, 10), lease=lease)
+
+
+def room(fresh: int, retries: int, full: tuple[str, ...] = (), at: int = 100) -> Room:
+    return Room(fresh, retries, full, lambda _endpoint: at)
 
 
 def delivered(claimed: Claimed, batches: int) -> Turn:
@@ -108,8 +112,8 @@ async def test_a_lane_is_claimed_by_one(store: NotifierStore, other: NotifierSto
     ids = [(await store.subscribe()).id for _ in range(6)]
     await store.take_in(0, 0, [1], *ids)
     first, second = await asyncio.gather(
-        claim(store.database, store.clock, fresh=3, retries=0, lease=90),
-        claim(other.database, other.clock, fresh=6, retries=0, lease=90),
+        claim(store.database, store.clock, room(3, 0), lease=90),
+        claim(other.database, other.clock, room(6, 0), lease=90),
     )
     assert sorted(c.lane.subscription for c in [*first, *second]) == sorted(ids)
 
@@ -155,6 +159,37 @@ async def test_first_attempts_are_claimed_however_many_retries_are_due(store: No
         await store.set_lane(subscription, retry=1)
     fresh = await store.subscribe()
     await store.take_in(0, 1, [2], fresh.id)
-    claimed = await claim(store.database, store.clock, fresh=1, retries=1, lease=90)
+    claimed = await claim(store.database, store.clock, room(1, 1), lease=90)
     assert [c.lane.subscription for c in claimed if c.lane.retry == 0] == [fresh.id]
     assert len(claimed) == 2
+
+
+async def test_an_endpoint_that_has_no_room_is_passed_over(store: NotifierStore) -> None:
+    busy = [(await store.subscribe()).id for _ in range(5)]
+    await store.take_in(0, 0, [1], *busy)
+    calm = await store.subscribe(endpoint="http://127.0.0.1:10/hook")
+    await store.take_in(0, 1, [2], calm.id)
+    claimed = await claim(store.database, store.clock, room(6, 0, full=("http://127.0.0.1:9",)), lease=90)
+    assert [c.lane.subscription for c in claimed] == [calm.id]
+
+
+async def test_an_endpoint_gets_no_more_lanes_at_a_time_than_it_has_room_for(store: NotifierStore) -> None:
+    ids = [(await store.subscribe()).id for _ in range(5)]
+    await store.take_in(0, 0, [1], *ids)
+    first = await claim(store.database, store.clock, room(5, 0, at=2), lease=90)
+    rest = await claim(store.database, store.clock, room(5, 0), lease=90)
+    assert (len(first), len(rest)) == (2, 3)
+
+
+async def test_a_heartbeat_keeps_a_lease_and_finds_out_when_it_is_lost(
+    store: NotifierStore, other: NotifierStore
+) -> None:
+    made = await store.subscribe()
+    await store.take_in(0, 0, [1], made.id)
+    (mine,) = await claim_all(store, lease=90)
+    before = (await store.lane(made.id)).due_at
+    assert await extend(store.database, store.clock, [mine], lease=900) == {made.id}
+    assert (await store.lane(made.id)).due_at > before + timedelta(seconds=700)
+    await store.set_lane(made.id, due_at=before - timedelta(days=1))
+    await claim_all(other)
+    assert await extend(store.database, store.clock, [mine], lease=90) == set()

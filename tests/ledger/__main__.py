@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.ledger.balance import Balance, balance
@@ -21,24 +22,20 @@ def main() -> int:
     try:
         found = balance(read(given.accepted, given.subscriptions, given.received, given.listed))
     except InputError as error:
-        print(f"the ledger cannot be judged: {error}", file=sys.stderr)
+        sys.stderr.write(f"the ledger cannot be judged: {error}\n")
         return 2
-    _show(found)
+    sys.stdout.writelines(f"{line}\n" for line in _lines(found))
     return 0 if found.closes else 1
 
 
-def _show(found: Balance) -> None:
-    print(f"{found.versions} versions accepted, {found.events} events, {found.waiting} waiting")
-    print(f"{'subscription':40}{'kind':8}" + "".join(f"{name:>10}" for name in _COLUMNS))
+def _lines(found: Balance) -> Iterator[str]:
+    yield f"{found.versions} versions accepted, {found.events} events, {found.waiting} waiting"
+    yield f"{'subscription':40}{'kind':8}" + "".join(f"{name:>10}" for name in _COLUMNS)
     for one in found.accounts:
-        print(
-            f"{one.subscription:40}{one.kind:8}" + "".join(f"{getattr(one, name):>10}" for name in _COLUMNS)
-        )
+        yield f"{one.subscription:40}{one.kind:8}" + "".join(f"{getattr(one, name):>10}" for name in _COLUMNS)
     for sentence in found.sentences:
-        print(f"  {sentence}")
-    print(
-        "the ledger closes" if found.closes else f"the ledger does not close: {len(found.sentences)} findings"
-    )
+        yield f"  {sentence}"
+    yield "the ledger closes" if found.closes else f"it does not close: {len(found.sentences)} findings"
 
 
 if __name__ == "__main__":

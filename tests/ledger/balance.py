@@ -70,6 +70,8 @@ def _at_large(inputs: Inputs, told: History) -> Iterator[str]:
         yield f"something arrived for {stranger or 'no subscription'}, which nobody asked for"
     for stranger in sorted({row.subscription for row in inputs.listed.rows} - known):
         yield f"something is listed for {stranger}, which nobody asked for"
+    if inputs.listed.events != len(told.events):
+        yield f"{inputs.listed.events} events are listed as made, expected {len(told.events)}"
     if inputs.listed.waiting != len(told.waiting):
         yield f"{inputs.listed.waiting} reports are listed as waiting, expected {len(told.waiting)}"
     if inputs.listed.pending:

@@ -64,7 +64,8 @@ def _satisfied(criteria: str, facts: Facts) -> bool:
         terms = parse_qsl(query, strict_parsing=True) if query else []
     except ValueError:
         raise InputError(f"the ledger cannot read the criteria {criteria!r}") from None
-    return all([_holds(name, values, facts) for name, values in terms])  # each is read, so that each is known
+    held = [_holds(name, values, facts) for name, values in terms]  # all are read, so that all are known
+    return all(held)
 
 
 def _holds(name: str, values: str, facts: Facts) -> bool:

@@ -94,6 +94,8 @@ class Listed:
     """What operators are shown."""
 
     rows: tuple[Row, ...]
+    events: int
+    """Events that the publisher has made."""
     waiting: int
     """Reports that wait for the report they belong to."""
     pending: int
@@ -190,6 +192,7 @@ def _listed(value: Any) -> Listed:
             )
             for row in value["deliveries"]
         ),
+        events=value["status"]["events"]["accepted"],
         waiting=value["status"]["reports"]["waiting"],
         pending=value["status"]["outbox"]["pending"],
     )

@@ -52,8 +52,8 @@ class History:
     """All that follows from what was accepted."""
 
     events: tuple[Event, ...]
-    waiting: tuple[Version, ...]
-    """Versions whose report still waits for the one it belongs to."""
+    waiting: tuple[str, ...]
+    """Ids of the reports that still wait for the one they belong to."""
 
 
 @dataclass(slots=True)
@@ -138,8 +138,7 @@ def history(accepted: Iterable[Accepted]) -> History:
             raise InputError(
                 f"accepted: {version.id} cannot be read: {type(error).__name__}: {error}"
             ) from error
-    waiting = tuple((each.id, each.version) for many in reader.waiting.values() for each in many)
-    return History(tuple(events), waiting)
+    return History(tuple(events), tuple(reader.waiting))
 
 
 def _once(accepted: Iterable[Accepted]) -> Iterator[Accepted]:

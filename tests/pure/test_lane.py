@@ -12,7 +12,7 @@ from services.notifier.record.verdict import Delivered, GiveUp, Park, RetryLater
 
 def lane(first: int, last: int, size: int, next_number: int | None = None) -> Lane:
     return Lane(
-        subscription="s", claim="c", state=LaneState.OPEN, next_number=next_number or first, last_number=last,
+        subscription="s", endpoint="https://e", claim="c", state=LaneState.OPEN, next_number=next_number or first, last_number=last,
         plan_first=first, plan_last=last, plan_size=size, retry=0, refusals=0,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.outcome import Issue
 from schemas.structure.explain import explain, with_explanation
-from schemas.structure.gate import MOST_ISSUES, check_structure
+from schemas.structure.gate import MOST_ISSUES, MOST_ITEMS, check_structure
 from schemas.structure.values import FORMATS
 from tests.pure.structure_cases import Json, report
 
@@ -25,7 +25,7 @@ PROBLEMS: tuple[tuple[Callable[[Json], Any], str, str, str], ...] = (
     ),
     (
         lambda r: r["group"][0]["measureScore"].update(value="0.8"),
-        "structure",
+        "value",
         "MeasureReport.group[0].measureScore.value",
         "Found the string '0.8'; expected a number, not in quotes.",
     ),
@@ -149,11 +149,26 @@ def test_a_value_and_its_extensions_may_stand_together_or_for_each_other() -> No
     assert check_structure(value) == []
 
 
-def test_a_flood_of_problems_is_cut_off() -> None:
-    value = report()
-    value["identifier"] = [{"use": "no"}] * 10_000
+@pytest.mark.parametrize(
+    "flood",
+    [
+        {"identifier": [{"use": "no"}] * 100_000},
+        {f"x{number}": 1 for number in range(100_000)},
+        {"contained": [{"resourceType": "Organization"}] * 100_000},
+    ],
+    ids=["values", "names", "contained"],
+)
+def test_a_flood_of_problems_is_cut_off(flood: Json) -> None:
+    assert len(check_structure({**report(), **flood})) == MOST_ISSUES
 
-    assert len(check_structure(value)) == MOST_ISSUES
+
+def test_a_fault_behind_many_right_items_is_found() -> None:
+    value = report()
+    value["identifier"] = [*({"value": "a"} for _ in range(3 * MOST_ITEMS)), {"use": "no"}, {"use": "nor"}]
+
+    (issue,) = check_structure(value)
+
+    assert issue.expression == f"MeasureReport.identifier[{3 * MOST_ITEMS}].use"
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.publishing import Publishing, publishing
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -23,3 +25,17 @@ def database_urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tu
     yield server.url(names[0]), server.url(names[1])
     for name in names:
         server.drop_database(name)
+
+
+@pytest.fixture
+def publisher_database_url(database_urls: tuple[str, str]) -> str:
+    """An empty database for a publisher."""
+    return database_urls[0]
+
+
+@pytest.fixture
+async def publisher(publisher_database_url: str) -> AsyncIterator[Publishing]:
+    """A publisher that knows a payer, two providers and a contract."""
+    async with publishing(publisher_database_url) as opened:
+        await opened.prepare()
+        yield opened

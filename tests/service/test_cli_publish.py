@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from schemas import examples
+from tests.processes import VbprProcesses
 from tests.service.commands import run
 from tools.server_process import free_ports
 
@@ -157,6 +160,29 @@ async def test_the_same_again_is_said_to_be_unchanged_with_what_the_publisher_re
     assert ended.code == 0
     assert ended.out.startswith("unchanged")
     assert "    warning: waits for its performance report" in ended.out
+
+
+async def test_the_examples_are_accepted_by_vbpr_serve_and_sending_them_again_changes_nothing(
+    vbpr: VbprProcesses,
+) -> None:
+    serve = await asyncio.to_thread(vbpr.start, "serve")
+    files = [str(file) for file in (*examples.parties(), *examples.contracts(), *examples.reports()[:4])]
+    first = await run("publish", *files, "--url", serve.fhir)
+    assert first.code == 0, first.out
+    assert first.out.splitlines()[-1] == "14 accepted, 0 unchanged, 0 rejected"
+    waiting = (
+        first.out.splitlines().index(next(row for row in first.out.splitlines() if "01-quality" in row)) + 1
+    )
+    assert first.out.splitlines()[waiting].startswith("    warning: ")
+    again = await run("publish", *files, "--url", serve.fhir)
+    assert again.out.splitlines()[-1] == "0 accepted, 14 unchanged, 0 rejected"
+    unknown = orjson.loads(examples.reports()[1].read_bytes()) | {
+        "id": "x",
+        "measure": "https://nowhere.example/m",
+    }
+    ended = await run("publish", "-", "--url", serve.fhir, given=orjson.dumps(unknown))
+    assert ended.code == 1
+    assert "error: MeasureReport.measure: " in ended.out
 
 
 async def test_no_publisher_is_exit_code_2_and_stops_the_run(tmp_path: Path) -> None:

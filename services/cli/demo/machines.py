@@ -27,6 +27,8 @@ class Machines(Protocol):
     description: str
     crash: str
     """What is killed half-way, in words."""
+    recovery: str
+    """What happens then, in words."""
     patience: float
     """Seconds that deliveries may take after the last report; a crash has to be noticed first."""
     settings: Mapping[str, str]
@@ -53,6 +55,7 @@ class OneMachine:
 
     description = "one process, SQLite, nothing else"
     crash = "vbpr serve"
+    recovery = "Started again on the same port and files; publishing on"
     patience = 20.0
 
     def __init__(self, folder: Path, session: aiohttp.ClientSession, clock: Clock) -> None:
@@ -91,6 +94,7 @@ class ManyMachines:
 
     description = "a publisher and two notifiers, Kafka, PostgreSQL"
     crash = "the publisher and one of two notifiers"
+    recovery = "Publisher started again, the other notifier does the work of both; publishing on"
     patience = 120.0  # Kafka gives a dead reader's partitions away after its session of 30 s
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -63,7 +64,7 @@ class Screen:
             f"{ledger.accepted} report versions accepted, {ledger.events} events, {ledger.emitted} emitted, "
             f"{ledger.consumed} consumed, {ledger.waiting} waiting for their parent"
         )
-        table = Table(show_edge=self._console.is_terminal)
+        table = Table(box=box.ROUNDED if self._console.is_terminal else None)
         for column in ("subscription", "events", "owed", "delivered", "given up", "received", "duplicates"):
             table.add_column(column, justify="left" if column == "subscription" else "right")
         for account in ledger.accounts:

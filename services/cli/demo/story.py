@@ -158,7 +158,7 @@ class Story:
             f"right after a 201; {unseen} notifications that are owed have not been seen", "yellow"
         )
         await self.machines.recover()
-        self.screen.scene("Started again on the same port and data; publishing on")
+        self.screen.scene(self.machines.recovery)
 
     def _told(self, kind: Kind) -> frozenset[str]:
         return hearing.told(self._hearing.entries, self.subscriptions[kind])
@@ -170,6 +170,8 @@ class Story:
         """Wait until the ledger closes, or for as long as deliveries may take, and return it as it then is."""
         self.screen.scene("Ledger")
         until = self.clock.monotonic() + self.machines.patience
+        if not self._heard_all(len(STEPS)):
+            self.screen.say(f"waiting for what is still owed, up to {self.machines.patience:.0f} s", "dim")
         await self._hearing.wait_for(lambda: self._heard_all(len(STEPS)), self.machines.patience)
         while True:
             status = orjson.loads(await processes.run(self.machines.settings, "status", "--json"))

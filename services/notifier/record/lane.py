@@ -16,6 +16,7 @@ class Lane:
     """A claimed lane: its cursor and its plan (see `tables.lane`)."""
 
     subscription: str
+    endpoint: str
     claim: str
     state: LaneState
     next_number: int

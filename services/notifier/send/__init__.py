@@ -1,7 +1,10 @@
 """Send: one HTTP try, bounded in time and bytes, its outcome a value; and the lanes that are due.
 
 addresses  which addresses may be dialled, judged at connect time
+endpoints  how hard one endpoint may be leant on
 client     request -> answer, never an exception
 claims     due lanes leased, with their plan fixed in the same statement
+leases     what this process holds, begun anew by the heartbeat
 worker     a claimed lane's batches, one request at a time, in order
+delivery   the loops: claim, heartbeat, record
 """

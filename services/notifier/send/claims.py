@@ -5,7 +5,8 @@ A claimed lane's `due_at` is when its lease runs out, so a lane whose holder die
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,31 +31,85 @@ class Claimed:
 
     lane: Lane
     channel: Channel
+    leased_at: float
+    """Before the lease was asked for, on the process's monotonic clock: never later than its true start."""
     batches: Sequence[Batch] = field(default=())
 
 
-async def claim(database: Database, clock: Clock, *, fresh: int, retries: int, lease: float) -> list[Claimed]:
-    """Lease up to `fresh` lanes that have not failed and up to `retries` that have, longest due first.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much may be claimed now."""
 
-    The two are counted apart, so that first attempts never wait behind retries.
-    """
+    fresh: int
+    """Lanes that have not failed."""
+    retries: int
+    """Lanes that have; counted apart, so that first attempts never wait behind retries."""
+    full: Sequence[str]
+    """Endpoints that have no room for another lane."""
+    at: Callable[[str], int]
+    """Room of one endpoint."""
+
+
+async def claim(database: Database, clock: Clock, room: Room, *, lease: float) -> list[Claimed]:
+    """Lease the lanes that have been due longest, as far as there is room for them."""
     claim_id = clock.uuid7()
+    leased_at = clock.monotonic()
     async with database.write() as connection:
         lanes: list[Lane] = []
-        for failed, at_most in ((False, fresh), (True, retries)):
+        for failed, at_most in ((False, room.fresh), (True, room.retries)):
             if at_most > 0:
                 statement = _claim(
-                    database, clock, failed=failed, at_most=at_most, lease=lease, claim_id=claim_id
+                    database, clock, room, failed=failed, at_most=at_most, lease=lease, claim_id=claim_id
                 )
                 lanes += [_lane(row, claim_id) for row in await connection.execute(statement)]
+        lanes, too_many = _share(lanes, room.at)
+        if too_many:
+            await _put_back(connection, database, clock, too_many)
         if not lanes:
             return []
     async with database.read() as connection:
-        return await _load(connection, lanes)
+        return await _load(connection, lanes, leased_at)
+
+
+def _share(lanes: list[Lane], room_at: Callable[[str], int]) -> tuple[list[Lane], list[Lane]]:
+    """Keep as many lanes of each endpoint as it has room for."""
+    taken: Counter[str] = Counter()
+    kept: list[Lane] = []
+    back: list[Lane] = []
+    for lane in lanes:
+        taken[lane.endpoint] += 1
+        (kept if taken[lane.endpoint] <= room_at(lane.endpoint) else back).append(lane)
+    return kept, back
+
+
+async def _put_back(
+    connection: AsyncConnection, database: Database, clock: Clock, lanes: Sequence[Lane]
+) -> None:
+    await connection.execute(
+        sa.update(t.lane)
+        .where(t.lane.c.subscription_id.in_([lane.subscription for lane in lanes]))
+        .values(claim_id=None, due_at=database.now(clock))
+    )
+
+
+async def extend(database: Database, clock: Clock, claimed: Sequence[Claimed], *, lease: float) -> set[str]:
+    """Begin the leases of these lanes anew; return the subscriptions whose claim still held."""
+    lane = t.lane
+    holds = sa.tuple_(lane.c.subscription_id, lane.c.claim_id).in_(
+        [(each.lane.subscription, each.lane.claim) for each in claimed]
+    )
+    async with database.write() as connection:
+        rows = await connection.execute(
+            sa.update(lane)
+            .where(holds)
+            .values(due_at=database.after(clock, lease))
+            .returning(lane.c.subscription_id)
+        )
+        return set(rows.scalars())
 
 
 def _claim(
-    database: Database, clock: Clock, *, failed: bool, at_most: int, lease: float, claim_id: str
+    database: Database, clock: Clock, room: Room, *, failed: bool, at_most: int, lease: float, claim_id: str
 ) -> sa.Update | sa.sql.dml.ReturningUpdate[Any]:
     lane = t.lane
     due = (
@@ -64,6 +119,8 @@ def _claim(
         .limit(at_most)
         .with_for_update(skip_locked=True)
     )
+    if room.full:
+        due = due.where(lane.c.endpoint.not_in(room.full))
     goes_on = lane.c.plan_last >= lane.c.next_number
     furthest = lane.c.next_number + lane.c.batch_size * AHEAD - 1
     planned = sa.case((lane.c.last_number < furthest, lane.c.last_number), else_=furthest)
@@ -84,6 +141,7 @@ def _claim(
 def _lane(row: Any, claim_id: str) -> Lane:
     return Lane(
         subscription=row.subscription_id,
+        endpoint=row.endpoint,
         claim=claim_id,
         state=LaneState(row.state),
         next_number=row.next_number,
@@ -118,7 +176,7 @@ _ROWS_SQLITE = sa.text(
 ).columns(accepted_at=UtcDateTime())
 
 
-async def _load(connection: AsyncConnection, lanes: list[Lane]) -> list[Claimed]:
+async def _load(connection: AsyncConnection, lanes: list[Lane], leased_at: float) -> list[Claimed]:
     wanted = [_window(lane) for lane in lanes]
     if connection.dialect.name == "sqlite":
         rows = await connection.execute(_ROWS_SQLITE, {"wanted": orjson.dumps(wanted).decode()})
@@ -135,7 +193,7 @@ async def _load(connection: AsyncConnection, lanes: list[Lane]) -> list[Claimed]
             owed[row.subscription_id][row.number] = _owed(row)
     # A lane whose subscription is gone was deleted between the claim and here: nothing is owed any more.
     return [
-        Claimed(lane, channels[lane.subscription], _batches(lane, owed[lane.subscription]))
+        Claimed(lane, channels[lane.subscription], leased_at, _batches(lane, owed[lane.subscription]))
         for lane in lanes
         if lane.subscription in channels
     ]

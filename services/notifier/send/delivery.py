@@ -6,7 +6,7 @@ from services.clock import Clock
 from services.database import Database
 from services.notifier.record.recorder import record
 from services.notifier.record.turn import Turn
-from services.notifier.send.claims import claim
+from services.notifier.send.claims import claim, extend
 from services.notifier.send.worker import Deliverer, Sender
 from services.wakeup import Wakeup
 
@@ -22,7 +22,7 @@ class Delivery:
         """Claim when `owed` is set; `workers` lanes are sent for at a time."""
         self._database = database
         self._clock = clock
-        self._lease = sender.lease
+        self._leases = sender.leases
         self._owed = owed
         self._turns: list[Turn] = []
         self.finished = Wakeup()
@@ -34,13 +34,27 @@ class Delivery:
 
     async def claim_due(self) -> bool:
         """Lease what is due, as far as there is room, and start on it."""
-        fresh, retries = self._deliverer.room()
-        if fresh == 0:
+        room = self._deliverer.room()
+        if room.fresh <= 0 and room.retries <= 0:
             return False
-        claimed = await claim(self._database, self._clock, fresh=fresh, retries=retries, lease=self._lease)
+        claimed = await claim(self._database, self._clock, room, lease=self._leases.seconds)
         for each in claimed:
             self._deliverer.start(each)
         return bool(claimed)
+
+    async def heartbeat(self) -> bool:
+        """Begin the leases of running turns anew; one that another notifier took is sent for no longer."""
+        running = self._deliverer.running
+        if not running:
+            return False
+        at = self._clock.monotonic()
+        held = await extend(self._database, self._clock, running, lease=self._leases.seconds)
+        for claimed in running:
+            if claimed.lane.subscription in held:
+                self._leases.renew(claimed, at)
+            else:
+                self._leases.drop(claimed)
+        return False
 
     async def record_finished(self) -> bool:
         """Write down every turn that has ended, in one transaction; kept for the next round if that fails."""

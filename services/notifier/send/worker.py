@@ -11,6 +11,7 @@ from services.clock import Clock
 from services.notifier.model import Answer, Batch, LaneState, Request, Status
 from services.notifier.record.turn import Tried, Turn
 from services.notifier.record.verdict import (
+    MESSAGE_FAULTS,
     Delivered,
     GiveUp,
     Park,
@@ -21,8 +22,10 @@ from services.notifier.record.verdict import (
     judge_handshake,
 )
 from services.notifier.render import render_batch, render_handshake
-from services.notifier.send.claims import Claimed
+from services.notifier.send.claims import Claimed, Room
 from services.notifier.send.client import RestHookClient
+from services.notifier.send.endpoints import Endpoints
+from services.notifier.send.leases import Leases
 
 log = logs.get(__name__)
 
@@ -36,20 +39,23 @@ class Sender:
     policy: RetryPolicy
     base: str
     deadline: float
-    lease: float
+    leases: Leases
+    endpoints: Endpoints
     stopping: Callable[[], bool]
 
     async def take_turn(self, claimed: Claimed) -> Turn:
         """Send what was claimed; the turn ends at the first batch that is not delivered."""
-        started = self.clock.monotonic()
         turn = Turn(claimed.lane, claimed.channel)
         if claimed.lane.state is LaneState.HANDSHAKE:
             await self._handshake(turn)
             return turn
         for batch in claimed.batches:
             # A send starts only while the lease outlasts it, so no other notifier can be sending too.
-            left = self.lease - (self.clock.monotonic() - started)
-            if self.stopping() or left <= max(self.deadline, float(turn.channel.timeout or 0)):
+            needed = max(self.deadline, float(turn.channel.timeout or 0))
+            if self.stopping() or self.leases.left(claimed) <= needed:
+                break
+            if wait := self.endpoints.wait(claimed.lane.endpoint):
+                turn.wait = wait
                 break
             if not await self._send(turn, batch):
                 break
@@ -64,7 +70,7 @@ class Sender:
             deadline=self.deadline,
         )
         at = self.clock.now()
-        answer = await self._try(request)
+        answer = await self._try(request, turn.lane.endpoint)
         verdict = judge_handshake(answer, tries=turn.lane.retry, policy=self.policy)
         turn.tries.append(Tried(dict(request.headers)["webhook-id"], 0, 0, at, answer, verdict))
         match verdict:
@@ -81,7 +87,7 @@ class Sender:
     async def _send(self, turn: Turn, batch: Batch) -> bool:
         at = self.clock.now()
         request = render_batch(turn.channel, batch, base=self.base, now=at, deadline=self.deadline)
-        answer = await self._try(request)
+        answer = await self._try(request, turn.lane.endpoint)
         verdict = judge(
             answer,
             kind=turn.channel.kind,
@@ -112,35 +118,56 @@ class Sender:
                 pass  # a split batch goes on at once, under the next claim
         return False
 
-    async def _try(self, request: Request) -> Answer:
+    async def _try(self, request: Request, endpoint: str) -> Answer:
         answer = await self.client.send(request)
+        # A refused message says nothing against its endpoint.
+        self.endpoints.answered(endpoint, well=answer.delivered or answer.status in MESSAGE_FAULTS)
         metrics.ATTEMPT_SECONDS.observe(answer.milliseconds / 1000)
         metrics.ATTEMPTS.labels("delivered" if answer.delivered else str(answer.failure)).inc()
         return answer
 
 
 class Deliverer:
-    """Keeps up to `workers` lanes sending, at most half of them on retries, and hands turns to the recorder."""
+    """Keeps lanes sending, and hands turns to the recorder.
+
+    Up to `workers` lanes at a time that have not failed, and half as many that have: two pools, so that neither
+    waits for the other.
+    """
 
     def __init__(self, sender: Sender, workers: int, finished: Callable[[Turn], None]) -> None:
         """Call `finished` with every turn as it ends."""
         self._sender = sender
         self._workers = workers
         self._finished = finished
-        self._running: dict[asyncio.Task[None], bool] = {}
+        self._running: dict[asyncio.Task[None], Claimed] = {}
 
-    def room(self) -> tuple[int, int]:
-        """Return how many fresh and how many failed lanes may be claimed now."""
-        retrying = sum(self._running.values())
-        free = self._workers - len(self._running)
-        retries = min(max(0, self._workers // 2 - retrying), free)
-        return max(0, free), retries
+    @property
+    def running(self) -> list[Claimed]:
+        """The lanes that are being sent for."""
+        return list(self._running.values())
+
+    def room(self) -> Room:
+        """Return how much may be claimed now."""
+        retrying = sum(claimed.lane.retry > 0 for claimed in self._running.values())
+        return Room(
+            fresh=self._workers - (len(self._running) - retrying),
+            retries=max(1, self._workers // 2) - retrying,
+            full=self._sender.endpoints.full(),
+            at=self._sender.endpoints.room,
+        )
 
     def start(self, claimed: Claimed) -> None:
         """Begin a lane's turn; it always ends in `finished`."""
+        self._sender.leases.hold(claimed)
+        self._sender.endpoints.started(claimed.lane.endpoint)
         task = asyncio.create_task(self._run(claimed), name=f"lane {claimed.lane.subscription}")
-        self._running[task] = claimed.lane.retry > 0
-        task.add_done_callback(self._running.pop)
+        self._running[task] = claimed
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        claimed = self._running.pop(task)
+        self._sender.leases.drop(claimed)
+        self._sender.endpoints.ended(claimed.lane.endpoint)
 
     async def _run(self, claimed: Claimed) -> None:
         try:

@@ -19,6 +19,7 @@ from services.clock import Clock
 from services.database import Database
 from services.notifier import tables as t
 from services.notifier.model import LaneState, Status
+from services.notifier.send.endpoints import endpoint_of
 from services.notifier.subscriptions.admission import Admitted
 from services.notifier.subscriptions.statuses import ASKED, Move, stays
 from services.principal import Principal
@@ -78,6 +79,7 @@ class SubscriptionStore:
             await connection.execute(
                 sa.insert(t.lane).values(
                     subscription_id=new_id,
+                    endpoint=endpoint_of(admitted.channel.endpoint),
                     state=move.lane,
                     next_number=1,
                     last_number=0,
@@ -184,7 +186,7 @@ class SubscriptionStore:
         await connection.execute(
             sa.update(t.lane)
             .where(t.lane.c.subscription_id == row.id)
-            .values(batch_size=admitted.channel.batch_size)
+            .values(batch_size=admitted.channel.batch_size, endpoint=endpoint_of(admitted.channel.endpoint))
         )
         error = before.error if stay else None
         await connection.execute(

@@ -22,8 +22,8 @@ class RetryRefusedError(Exception):
 async def retry(database: Database, clock: Clock, subscription: str, *, actor: str, reason: str) -> str:
     """Make a lane due now, with an audit row in the same transaction; return what happens next, in a sentence.
 
-    The lane keeps its state, its plan and its count of failed tries: the very same batch goes out again, and if
-    it fails the schedule goes on where it was. A parked lane's head is tried once.
+    The lane keeps its state and its plan, so the very same batch goes out again. If it fails, the schedule goes
+    on where it was: a try that was asked for uses up none of it. A parked lane's head is tried once.
 
     Raises:
         RetryRefusedError: there is no such lane, it owes nothing, or only its client can wake it.
@@ -33,9 +33,7 @@ async def retry(database: Database, clock: Clock, subscription: str, *, actor: s
     async with database.write() as connection:
         now, row = await _locked(connection, database, clock, subscription)
         said = _admit(row, subscription)
-        await connection.execute(
-            sa.update(t.lane).where(t.lane.c.subscription_id == subscription).values(due_at=now)
-        )
+        await connection.execute(_DUE.where(t.lane.c.subscription_id == subscription).values(due_at=now))
         await connection.execute(
             sa.insert(t.audit).values(
                 at=now,
@@ -46,6 +44,13 @@ async def retry(database: Database, clock: Clock, subscription: str, *, actor: s
             )
         )
     return said
+
+
+_DUE = sa.update(t.lane).values(
+    # A head that has failed stays one that has, so that it waits with the other retries.
+    retry=sa.case((t.lane.c.retry > 1, t.lane.c.retry - 1), else_=t.lane.c.retry),
+    refusals=sa.case((t.lane.c.refusals > 0, t.lane.c.refusals - 1), else_=0),
+)
 
 
 async def _locked(

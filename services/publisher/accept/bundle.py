@@ -10,13 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 from schemas.outcome import FhirError, refuse
-from schemas.raw_json import Entry, entries
+from schemas.raw_json import Entry, entries, rewrite_references
 from schemas.structure.gate import check_structure
 from services.publisher.accept.examine import aside, checked, parsed
 from services.publisher.accept.requests import if_match
 from services.publisher.derive import kind as kind_of
 from services.publisher.store.model import REPORT, Write
+from services.publisher.store.references import conditional, references
 
 TYPES: Final = (REPORT, "Measure", "Organization", "Group")
 """What this service stores, alone and in a Bundle."""
@@ -115,7 +118,9 @@ async def _write(
         said = f"the id is {resource.get('id')!r}; expected {id_!r}, the id in the request's url"
         raise refuse(400, "invalid", said, f"{where}.resource.id")
     try:
-        await checked(resource, len(part.resource), kind=kind)
+        await checked(
+            resource if in_batch else _plain(resource, part.resource), len(part.resource), kind=kind
+        )
     except FhirError as error:
         issues = (issue.under(f"{where}.resource") for issue in error.issues)
         raise FhirError(error.status, *issues) from None
@@ -131,6 +136,19 @@ async def _write(
         full_url=None if in_batch else part.full_url,
         where=None if in_batch else f"{where}.resource",
     )
+
+
+def _plain(resource: dict[str, Any], text: bytes) -> dict[str, Any]:
+    """Return the resource as the checks may see it: a conditional reference is a plain one by then."""
+    if b"?" not in text:
+        return resource
+    found = {each: asked for _, each in references(resource, "") if (asked := conditional(each))}
+    if not found:
+        return resource
+    plain: dict[str, Any] = orjson.loads(
+        rewrite_references(text, {each: f"{kind}/found" for each, (kind, _) in found.items()})
+    )
+    return plain
 
 
 def _target(method: str, url: str, where: str) -> tuple[str, str | None]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
 from schemas.outcome import FhirError, Issue, operation_outcome, refuse
-from schemas.search.grammar import RESULT_PARAMETERS, parse_search
+from schemas.search.grammar import RESULT_PARAMETERS, CriteriaError, Search, parse_search
 from schemas.search.values import Query
 from services.database import from_micros, micros
 from services.publisher.accept.answers import embedded
@@ -52,13 +52,13 @@ def understand(kind: str, query: str, *, base_url: str, lenient: bool) -> Asked:
     """Return what a search asks; `query` is the part after `?`, as sent.
 
     Raises:
-        FhirError: 400 (or 422) naming everything in it that is not supported.
+        FhirError: 400 naming everything in it that is not supported.
     """
     parts = [part for part in query.split("&") if part]
     cursors = [part.partition("=")[2] for part in parts if part.startswith(f"{_CURSOR}=")]
     parts = [part for part in parts if not part.startswith(f"{_CURSOR}=")]
     if kind == REPORT:
-        search = parse_search("&".join(parts), base_url=base_url, lenient=lenient)
+        search = _parsed("&".join(parts), base_url, lenient=lenient)
         parsed, pairs, result, ignored = search.query, [], list(search.result), list(search.ignored)
     else:
         everything = parse_qsl("&".join(parts), keep_blank_values=False)
@@ -72,6 +72,14 @@ def understand(kind: str, query: str, *, base_url: str, lenient: bool) -> Asked:
     ignored += also_ignored
     understood = "&".join(part for part in parts if part.partition("=")[0] not in ignored)
     return Asked(kind, parsed, pairs, order, understood, ignored)
+
+
+def _parsed(query: str, base_url: str, *, lenient: bool) -> Search:
+    try:
+        return parse_search(query, base_url=base_url, lenient=lenient)
+    except CriteriaError as error:
+        # In a Subscription what is not supported is a business rule (422); in a search it is a bad request.
+        raise FhirError(400, *error.issues) from None
 
 
 def _known(kind: str, name: str) -> bool:

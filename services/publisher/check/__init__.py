@@ -8,9 +8,10 @@ paths       how a row finds the elements it speaks about
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from schemas.structure.gate import check_structure
+from schemas.structure.gate import MOST_ISSUES, check_structure
 from services.publisher.check.profile import check_profile
 
 if TYPE_CHECKING:
@@ -26,4 +27,5 @@ def check(resource: dict[str, Any]) -> list[Issue]:
     """
     structure = check_structure(resource)
     named = {issue.expression for issue in structure}
-    return structure + [issue for issue in check_profile(resource) if issue.expression not in named]
+    profile = (issue for issue in check_profile(resource) if issue.expression not in named)
+    return [*structure, *islice(profile, MOST_ISSUES)]

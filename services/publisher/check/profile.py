@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from schemas.fhir import CONTRACT_PROFILE
@@ -25,23 +25,29 @@ _NO_KIND: Final = Issue(
 )
 
 
-def check_profile(resource: dict[str, Any]) -> list[Issue]:
-    """Return every rule of its profile that a resource breaks; nothing for types that have none.
+def check_profile(resource: dict[str, Any]) -> Iterator[Issue]:
+    """Yield an Issue for every place where a resource breaks a rule of its profile; nothing for types that have none.
 
     A MeasureReport follows the profile of its kind. A Measure is a contract unless it claims other profiles
     and not `vbp-measure`. Organizations and Groups are structure only.
     """
+    rules = _rules(resource)
+    if rules is None:
+        yield _NO_KIND
+        return
+    whole = Found(str(resource.get("resourceType")), resource)
+    for rule in rules:
+        yield from broken(rule, whole)
+
+
+def _rules(resource: dict[str, Any]) -> tuple[Rule, ...] | None:
     match resource.get("resourceType"):
         case "MeasureReport":
-            rules = _rules_of_report(resource)
-        case "Measure":
-            rules = CONTRACT if is_contract(resource) else ()
+            return _rules_of_report(resource)
+        case "Measure" if is_contract(resource):
+            return CONTRACT
         case _:
-            return []
-    if rules is None:
-        return [_NO_KIND]
-    whole = Found(str(resource["resourceType"]), resource)
-    return [issue for rule in rules for issue in broken(rule, whole)]
+            return ()
 
 
 def _rules_of_report(resource: dict[str, Any]) -> tuple[Rule, ...] | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,6 +19,7 @@ from services.publisher.derive.model import Kind
 from services.publisher.store import search, versions
 from services.publisher.store.content import same_as
 from services.publisher.store.model import REPORT, Write
+from services.publisher.store.references import conditional, references
 
 _LEAVES_FIRST = {"Organization": 0, "Measure": 1, "Group": 2}
 
@@ -97,10 +97,11 @@ async def _conditional(
     issues: list[tuple[int, Issue]] = []
     if b"?" not in write.text:
         return found, issues
-    for path, reference in _references(write.resource, write.where or write.type):
-        kind, mark, query = reference.partition("?")
-        if not mark or ":" in kind or reference in found:
+    for path, reference in references(write.resource, write.where or write.type):
+        asked = conditional(reference)
+        if asked is None or reference in found:
             continue
+        kind, query = asked
         matches = await search.matching(tx, kind, query, base_url)
         if len(matches) == 1:
             found[reference] = f"{kind}/{matches[0]}"
@@ -114,20 +115,7 @@ async def _conditional(
 def _temporary(write: Write) -> Iterator[Issue]:
     if b"urn:uuid:" not in write.text and b"urn:oid:" not in write.text:
         return
-    for path, reference in _references(write.resource, write.where or write.type):
+    for path, reference in references(write.resource, write.where or write.type):
         if reference.startswith(("urn:uuid:", "urn:oid:")):
             said = f"{reference} is no entry's fullUrl in this Bundle"
             yield Issue("error", "not-found", said, path)
-
-
-def _references(element: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Yield every `reference` in a resource with its FHIRPath."""
-    if isinstance(element, dict):
-        for name, child in element.items():
-            if name == "reference" and isinstance(child, str):
-                yield f"{path}.reference", child
-            else:
-                yield from _references(child, f"{path}.{name}")
-    elif isinstance(element, list):
-        for index, child in enumerate(element):
-            yield from _references(child, f"{path}[{index}]")

@@ -100,6 +100,7 @@ def upgrade() -> None:
     op.create_table(
         "lane",
         sa.Column("subscription_id", sa.String(length=64), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("next_number", sa.BigInteger(), nullable=False),
         sa.Column("last_number", sa.BigInteger(), nullable=False),

@@ -36,13 +36,14 @@ def _moment(at: datetime | None, now: datetime) -> str:
 
 def _at(at: datetime) -> str:
     """Return a time to quote, beside words that have said it."""
-    return Markup("<time datetime=\"{}\"><span>{}</span></time>").format(at.isoformat(), words.absolute(at))
+    return Markup('<time datetime="{}"><span>{}</span></time>').format(at.isoformat(), words.absolute(at))
 
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
+        auto_reload=False,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,0 +1,16 @@
+"""What is measured, one module a question; each runs by itself: `python -m benchmarks.NAME [--quick] [--out FILE]`.
+
+deliver   how fast is a backlog drained, beside a bare client loop on the same endpoint?
+accept    how many reports a second are made durable, beside a handler that does nothing?
+latency   how long from publishing a report to its receipt, and how soon is `vbpr serve` there, how large?
+
+result     rows, the table, the JSON and the exit code
+sink       the endpoint: another process that counts, and checks the numbers of every subscription
+wire       a lean HTTP/1.1 client, so that the load generator is not what is measured
+servers    where things run: `vbpr` processes and databases, on free loopback ports, in a folder that goes away
+reports    synthetic reports of a size, made from the examples
+backlog    what is owed, put there by the notifier's own enqueue
+
+Every figure is a ratio to a ceiling of the same run on the same machine. A run whose ledger does not close
+(something missing, twice or out of order at the endpoint) is void and exits 1.
+"""

@@ -1,0 +1,124 @@
+"""What did a run come to? Rows for a table and for JSON, and whether its ledger closed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from services.process import run_until_complete
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure. `ratio` is value / ceiling; `expected` a sentence, `holds` whether the figure keeps it."""
+
+    case: str
+    value: float
+    unit: str
+    ceiling: float | None = None
+    ratio: float | None = None
+    expected: str | None = None
+    holds: bool | None = None
+
+
+@dataclass(slots=True)
+class Result:
+    """The figures of one benchmark, and every reason why its run would be void."""
+
+    name: str
+    rows: list[Row] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def share(self, case: str, value: float, unit: str, ceiling: float, least: float | None = None) -> None:
+        """Add a figure beside its ceiling; `least` is the smallest ratio that is good enough."""
+        ratio = value / ceiling
+        expected = None if least is None else f"at least {least:g} of the ceiling"
+        self._add(Row(case, value, unit, ceiling, ratio, expected, None if least is None else ratio >= least))
+
+    def at_most(self, case: str, value: float, unit: str, most: float, ceiling: float | None = None) -> None:
+        """Add a figure that has to be `most` or less; `ceiling` is what the machine does without us."""
+        ratio = None if not ceiling else value / ceiling
+        self._add(Row(case, value, unit, ceiling, ratio, f"at most {most:g}", value <= most))
+
+    def figure(self, case: str, value: float, unit: str, ceiling: float | None = None) -> None:
+        """Add a figure that nothing is expected of."""
+        self._add(Row(case, value, unit, ceiling, None if not ceiling else value / ceiling))
+
+    def close(self, case: str, faults: list[str]) -> None:
+        """Take what does not add up at the endpoint."""
+        self.faults += [f"{case}: {fault}" for fault in faults]
+
+    def _add(self, row: Row) -> None:
+        self.rows.append(row)
+        print(f"  {row.case}: {_number(row.value)} {row.unit}", file=sys.stderr, flush=True)
+
+    def json(self) -> bytes:
+        """Return the run as JSON."""
+        rows = [asdict(row) for row in self.rows]
+        return orjson.dumps(
+            {"name": self.name, "machine": machine(), "rows": rows, "faults": self.faults},
+            option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+        )
+
+    def print(self) -> None:
+        """Print the table."""
+        table = Table(title=f"{self.name} on {machine()}")
+        table.add_column("case")
+        for heading in ("value", "unit", "ceiling", "ratio", "expected", "holds"):
+            table.add_column(heading, justify="right")
+        for row in self.rows:
+            holds = {None: "", True: "yes", False: "NO"}[row.holds]
+            table.add_row(
+                row.case, _number(row.value), row.unit, _number(row.ceiling), _number(row.ratio),
+                row.expected or "", holds,
+            )  # fmt: skip
+        console = Console()
+        console.print(table)
+        for fault in self.faults:
+            console.print(f"The ledger does not close. {fault}", markup=False)
+
+
+def machine() -> str:
+    """Return what the run was on: cores, processor, interpreter. Nothing that names the machine."""
+    return f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}"
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def run(name: str, question: str | None, measure: Callable[[Result, bool], Coroutine[Any, Any, None]]) -> int:
+    """Run a benchmark as a command and return its exit code: 1 when the ledger does not close."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=question)
+    parser.add_argument("--quick", action="store_true", help="smaller, for a first look: within a minute or two")
+    parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
+    given = parser.parse_args()
+    result = Result(name)
+    run_until_complete(measure(result, given.quick))
+    result.print()
+    if given.out is not None:
+        given.out.write_bytes(result.json())
+    if not result.rows:
+        print("Nothing was measured.", file=sys.stderr)
+    return 1 if result.faults or not result.rows else 0

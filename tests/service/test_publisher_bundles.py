@@ -1,0 +1,163 @@
+"""Batches and transactions: all or nothing, or each on its own; entries that call each other by any name."""
+
+from __future__ import annotations
+
+import json
+
+from tests.publishing import (
+    BASE,
+    OTHER_PROVIDER,
+    PAYER,
+    PROVIDER,
+    Publishing,
+    Resource,
+    bundle,
+    contract,
+    group,
+    organisation,
+    performance,
+    post_entry,
+    publishing,
+    put_entry,
+    quality,
+    subject,
+)
+
+URN = "urn:uuid:0b5b6c5e-0000-4000-8000-00000000000"
+
+
+def _whole() -> Resource:
+    """A transaction of creates in the worst order, which call each other by temporary names."""
+    parent = performance("year", "settled", reporter={"reference": f"{URN}1"}, subject=subject(f"{URN}2"))
+    parent["evaluatedResource"] = [{"reference": f"{URN}5"}]
+    return bundle(
+        "transaction",
+        post_entry(quality("eyes", reporter={"reference": f"{URN}1"}), f"{URN}5"),
+        post_entry(parent, f"{URN}4"),
+        post_entry(contract(), f"{URN}3"),
+        post_entry(PROVIDER, f"{URN}2"),
+        post_entry(PAYER, f"{URN}1"),
+    )
+
+
+async def test_a_transaction_stores_everything_in_an_order_that_works(publisher_database_url: str) -> None:
+    async with publishing(publisher_database_url) as publisher:
+        answer = await publisher.send("POST", "", _whole())
+        assert answer.status == 200, answer.text
+        assert answer.json["type"] == "transaction-response"
+        responses = [entry["response"] for entry in answer.json["entry"]]
+        assert [response["status"] for response in responses] == ["201 Created"] * 5
+        child, parent, _, provider, payer = (
+            response["location"].removeprefix(f"{BASE}/").removesuffix("/_history/1")
+            for response in responses
+        )
+        stored = (await publisher.get(f"/{parent}")).json
+        assert stored["reporter"]["reference"] == payer
+        assert stored["evaluatedResource"][0]["reference"] == child
+        first, second = await publisher.emitted()
+        assert [first.subject, second.subject] == [
+            f"{each.removeprefix('MeasureReport/')}/1" for each in (parent, child)
+        ]
+        assert (first.facets["provider"], second.facets["provider"]) == ([provider], [provider])
+        assert second.facets["parent"] == [parent]
+
+
+async def test_a_transaction_sent_again_stores_nothing(publisher_database_url: str) -> None:
+    async with publishing(publisher_database_url) as publisher:
+        first = await publisher.send("POST", "", _whole())
+        before = await publisher.counts()
+        again = await publisher.send("POST", "", _whole())
+        assert [entry["response"]["status"] for entry in again.json["entry"]] == ["200 OK"] * 5
+        assert [entry["response"]["location"] for entry in again.json["entry"]] == [
+            entry["response"]["location"] for entry in first.json["entry"]
+        ]
+        assert await publisher.counts() == before
+
+
+async def test_references_may_be_searches(publisher: Publishing) -> None:
+    npi = "Organization?identifier=http://hl7.org/fhir/sid/us-npi|"
+    report = performance(reporter={"reference": f"{npi}1000000001"}, subject=subject(f"{npi}1000000002"))
+    answer = await publisher.send("POST", "", bundle("transaction", put_entry(report)))
+    assert answer.status == 200, answer.text
+    stored = (await publisher.get("/MeasureReport/report")).json
+    assert stored["reporter"]["reference"] == "Organization/payer"
+    (event,) = await publisher.emitted()
+    assert event.facets["provider"] == ["Organization/provider"]
+
+
+async def test_one_report_that_cannot_be_filed_undoes_the_whole_transaction(publisher: Publishing) -> None:
+    before = await publisher.counts()
+    answer = await publisher.send(
+        "POST",
+        "",
+        bundle(
+            "transaction",
+            put_entry(organisation("new", "1000000009")),
+            put_entry(contract("two")),
+            put_entry(performance("good", "settled")),
+            put_entry(performance("bad", measure="https://payer.example/Measure/none")),
+        ),
+    )
+    assert answer.status == 422
+    assert answer.issues == [("error", "not-found", "Bundle.entry[3].resource.measure")]
+    assert await publisher.counts() == before
+    assert (await publisher.get("/Organization/new")).status == 404
+
+
+async def test_in_a_batch_each_entry_has_its_own_outcome(publisher: Publishing) -> None:
+    stale = put_entry(performance("stale"), ifMatch='W/"9"')
+    answer = await publisher.send(
+        "POST",
+        "",
+        bundle(
+            "batch",
+            put_entry(performance("good")),
+            put_entry(performance("bad", status=None)),
+            {
+                "resource": {"resourceType": "Subscription"},
+                "request": {"method": "POST", "url": "Subscription"},
+            },
+            put_entry(quality()),
+            stale,
+        ),
+    )
+    assert (answer.status, answer.json["type"]) == (200, "batch-response")
+    responses = [entry["response"] for entry in answer.json["entry"]]
+    assert [response["status"][:3] for response in responses] == ["201", "400", "422", "201", "412"]
+    assert "Subscription" in responses[2]["outcome"]["issue"][0]["diagnostics"]
+    assert responses[3]["outcome"]["issue"][-1]["code"] == "incomplete"
+    assert [event.subject for event in await publisher.emitted()] == ["good/1"]
+
+
+async def test_a_bundle_keeps_every_digit(publisher: Publishing) -> None:
+    text = json.dumps(bundle("transaction", put_entry(performance(score=0)))).replace(
+        '"measureScore": {"value": 0}', '"measureScore": {"value": 1.50e2}'
+    )
+    assert (await publisher.send("POST", "", text.encode())).status == 200
+    assert '"value": 1.50e2}' in (await publisher.get("/MeasureReport/report")).text
+
+
+async def test_a_group_and_its_report_may_come_together(publisher: Publishing) -> None:
+    report = performance(subject={"reference": "Group/attributed"})
+    answer = await publisher.send(
+        "POST",
+        "",
+        bundle("transaction", put_entry(report), put_entry(group("attributed", "Organization/provider"))),
+    )
+    assert answer.status == 200, answer.text
+    (event,) = await publisher.emitted()
+    assert event.facets["provider"] == ["Organization/provider"]
+
+
+async def test_the_client_may_ask_for_the_resources(publisher: Publishing) -> None:
+    answer = await publisher.send(
+        "POST", "", bundle("transaction", put_entry(OTHER_PROVIDER)), Prefer="return=representation"
+    )
+    (entry,) = answer.json["entry"]
+    assert entry["fullUrl"] == f"{BASE}/Organization/other-provider"
+    assert entry["resource"]["id"] == "other-provider"
+
+
+async def test_an_empty_transaction_is_answered_with_an_empty_one(publisher: Publishing) -> None:
+    answer = await publisher.send("POST", "", {"resourceType": "Bundle", "type": "transaction"})
+    assert (answer.status, answer.json) == (200, {"resourceType": "Bundle", "type": "transaction-response"})
