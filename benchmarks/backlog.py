@@ -47,12 +47,17 @@ class Load:
         return f"{self.subscriptions} subscription{'s'[: self.subscriptions > 1]}, {self.content}, {batched}"
 
 
-async def subscribe(database: Database, clock: Clock, load: Load, url: str) -> list[str]:
-    """Store the Subscriptions, as they are once their handshake was answered; return their ids."""
+async def subscribe(database: Database, clock: Clock, load: Load, urls: list[str]) -> list[str]:
+    """Store the Subscriptions, as they are once their handshake was answered; return their ids.
+
+    They are spread over the endpoints in turn.
+    """
     store = SubscriptionStore(database, clock)
     policy = EndpointPolicy(allow_http=True, allow_private=True)
-    admitted = admit(_resource(load, url), base_url=BASE, policy=policy)
-    ids = [(await store.create(LOCAL, admitted)).id for _ in range(load.subscriptions)]
+    ids = []
+    for number in range(load.subscriptions):
+        resource = _resource(load, f"{urls[number % len(urls)]}/hook")
+        ids.append((await store.create(LOCAL, admit(resource, base_url=BASE, policy=policy))).id)
     async with database.write() as connection:
         await connection.execute(sa.update(t.subscription).values(status=Status.ACTIVE))
         await connection.execute(sa.update(t.lane).values(state=LaneState.OPEN, due_at=None))
@@ -66,7 +71,8 @@ async def owe(database: Database, clock: Clock, load: Load, subscriptions: list[
     for start in range(0, load.events, _EVENTS_AT_ONCE):
         numbers = range(start, min(start + _EVENTS_AT_ONCE, load.events))
         batch = [
-            Matched(Record(0, number, _event(reports, number, clock)), tuple(subscriptions)) for number in numbers
+            Matched(Record(0, number, _event(reports, number, clock)), tuple(subscriptions))
+            for number in numbers
         ]
         at |= (await enqueue(database, clock, "backlog", at, batch)).positions
 

@@ -22,9 +22,10 @@ async def client_loop(sink: RunningSink, *, requests: int, concurrency: int, bod
     each = max(1, requests // concurrency)
 
     async def post(session: aiohttp.ClientSession, name: int) -> None:
+        url = f"{sink.urls[name % len(sink.urls)]}/hook"
         for number in range(1, each + 1):
             headers = {"webhook-id": f"bare{name}_{number}-{number}", "Content-Type": "application/fhir+json"}
-            async with session.post(f"{sink.url}/hook", data=body, headers=headers) as answer:
+            async with session.post(url, data=body, headers=headers) as answer:
                 await answer.read()
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:

@@ -52,7 +52,7 @@ async def measure(result: Result, quick: bool) -> None:
         for load in loads(quick=quick):
             requests = load.subscriptions * -(-load.events // load.batch)
             concurrency = min(load.subscriptions, WORKERS)
-            body = sample(load, sink.url)
+            body = sample(load, sink.urls[0])
             ceiling = await bare.client_loop(
                 sink, requests=min(max(requests, 3_000), 12_000), concurrency=concurrency, body=body
             )
@@ -74,7 +74,7 @@ async def _drain(
     )
     database = notifier.open_database(settings)
     await notifier.MIGRATIONS.upgrade(database)
-    names = await backlog.subscribe(database, SystemClock(), load, f"{sink.url}/hook")
+    names = await backlog.subscribe(database, SystemClock(), load, sink.urls)
     await backlog.owe(database, SystemClock(), load, names)
     await database.close()
     await sink.forget()
@@ -127,8 +127,12 @@ async def _unsettled(settings: Settings) -> list[str]:
 def sample(load: Load, url: str) -> bytes:
     """Return one notification's bytes as they will be sent."""
     report, now = Reports(SMALL).make(0), SystemClock().now()
-    owed = [Owed(n, "bench-0", 1, EventType.PUBLISHED, "create", now, report) for n in range(1, load.batch + 1)]
-    channel = Channel("0" * 36, "topic", Status.ACTIVE, url, "application/fhir+json", load.content, backlog.TOPIC)
+    owed = [
+        Owed(n, "bench-0", 1, EventType.PUBLISHED, "create", now, report) for n in range(1, load.batch + 1)
+    ]
+    channel = Channel(
+        "0" * 36, "topic", Status.ACTIVE, url, "application/fhir+json", load.content, backlog.TOPIC
+    )
     return render_batch(channel, Batch(channel.subscription, owed), base=BASE, now=now, deadline=20).body
 
 

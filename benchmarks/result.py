@@ -38,6 +38,8 @@ class Result:
     name: str
     rows: list[Row] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What was not measured, and why."""
 
     def share(self, case: str, value: float, unit: str, ceiling: float, least: float | None = None) -> None:
         """Add a figure beside its ceiling; `least` is the smallest ratio that is good enough."""
@@ -66,7 +68,13 @@ class Result:
         """Return the run as JSON."""
         rows = [asdict(row) for row in self.rows]
         return orjson.dumps(
-            {"name": self.name, "machine": machine(), "rows": rows, "faults": self.faults},
+            {
+                "name": self.name,
+                "machine": machine(),
+                "rows": rows,
+                "faults": self.faults,
+                "notes": self.notes,
+            },
             option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
         )
 
@@ -84,6 +92,8 @@ class Result:
             )  # fmt: skip
         console = Console()
         console.print(table)
+        for note in self.notes:
+            console.print(note, markup=False)
         for fault in self.faults:
             console.print(f"The ledger does not close. {fault}", markup=False)
 
@@ -111,7 +121,9 @@ def _number(value: float | None) -> str:
 def run(name: str, question: str | None, measure: Callable[[Result, bool], Coroutine[Any, Any, None]]) -> int:
     """Run a benchmark as a command and return its exit code: 1 when the ledger does not close."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=question)
-    parser.add_argument("--quick", action="store_true", help="smaller, for a first look: within a minute or two")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller, for a first look: within a minute or two"
+    )
     parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
     given = parser.parse_args()
     result = Result(name)

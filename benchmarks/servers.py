@@ -66,7 +66,9 @@ class Place:
             answers=lambda: is_ready(admin_port),
             environment=kept | named,
         )
-        self.stack.callback(lambda: process.kill() if process.launched else None)
+        self.stack.callback(
+            lambda: process.kill() if process.launched and process.exit_code is None else None
+        )
         return Vbpr(process, port, admin_port)
 
 
@@ -93,13 +95,11 @@ class Vbpr:
                 raise ServerError(f"{self.process.name} was not ready:\n{self.process.tail()}")
         return clock.monotonic() - started
 
-    def metric(self, name: str) -> float:
-        """Return a gauge or counter without labels from `/metrics`."""
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{self.admin_port}/metrics", timeout=5) as answer:
-            for line in answer.read().decode().splitlines():
-                if line.startswith(f"{name} "):
-                    return float(line.split(" ")[1])
-        raise KeyError(name)
+    def run(self) -> None:
+        """Run a command that ends by itself."""
+        self.process.launch()
+        if (code := self.process.wait_end(60)) != 0:
+            raise ServerError(f"{self.process.name} ended with {code}:\n{self.process.tail()}")
 
     def memory(self) -> float:
         """Return the resident memory in MB."""

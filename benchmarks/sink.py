@@ -21,6 +21,7 @@ import orjson
 from benchmarks.wire import Connection
 from services.clock import SystemClock
 
+PORTS = 16
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _WEBHOOK_ID = re.compile(rb"\r\nwebhook-id: *(\S+)_(\d+)-(\d+)\r", re.IGNORECASE)
@@ -163,9 +164,9 @@ class Ledger:
 
 @dataclass(slots=True)
 class RunningSink:
-    """The endpoint, running in another process."""
+    """The endpoint, running in another process, at several ports: a sender may limit what one of them gets."""
 
-    url: str
+    urls: list[str]
     _control: Connection
 
     async def forget(self) -> None:
@@ -192,9 +193,9 @@ async def running_sink() -> AsyncIterator[RunningSink]:
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.sink"], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
-        port = int(await asyncio.to_thread(process.stdout.readline))
-        url = f"http://127.0.0.1:{port}"
-        yield RunningSink(url, Connection(url))
+        ports = (await asyncio.to_thread(process.stdout.readline)).split()
+        urls = [f"http://127.0.0.1:{int(port)}" for port in ports]
+        yield RunningSink(urls, Connection(urls[0]))
     finally:
         process.terminate()
         process.wait()
@@ -202,9 +203,10 @@ async def running_sink() -> AsyncIterator[RunningSink]:
 
 async def _serve() -> None:
     sink = Sink()
-    server = await asyncio.get_running_loop().create_server(lambda: _Protocol(sink), "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(lambda: _Protocol(sink), "127.0.0.1", 0) for _ in range(PORTS)]
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

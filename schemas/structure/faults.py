@@ -145,7 +145,7 @@ class Faults:
         match kind:
             case {"types": list(names)}:
                 wanted = " or ".join(EXPECTED_TYPES[name] for name in names if name != "null")
-                code = "structure" if found is None or {"object", "array"} & set(names) else "value"
+                code = "structure"
             case {"options": list(options)}:
                 wanted = "one of " + ", ".join(str(option) for option in options if option is not None)
                 code = "code-invalid"

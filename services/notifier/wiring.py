@@ -19,6 +19,7 @@ from services.notifier.send.client import RestHookClient
 from services.notifier.send.delivery import Delivery
 from services.notifier.send.endpoints import Endpoints
 from services.notifier.send.leases import Leases
+from services.notifier.send.notices import Notices
 from services.notifier.send.worker import Sender
 from services.notifier.subscriptions.channels import EndpointPolicy
 from services.notifier.subscriptions.http import SubscriptionRoutes
@@ -62,6 +63,7 @@ class Notifier:
             stopping=lambda: self._stopping,
         )
         self._delivery = Delivery(database, clock, sender, workers=settings.workers, owed=owed)
+        self._notices = Notices(database, owed)
         self._routes = SubscriptionRoutes(
             SubscriptionStore(database, clock),
             base=settings.fhir_base,
@@ -75,6 +77,7 @@ class Notifier:
             self._intake,
             Loop("consumer lag", intake.lag, idle=5.0),
             Loop("claim", self._delivery.claim_due, wake=owed, idle=poll),
+            Loop("notices", self._notices.listen, idle=5.0),
             Loop("heartbeat", self._delivery.heartbeat, idle=settings.lease_seconds / 3),
             Loop("record", self._delivery.record_finished, wake=self._delivery.finished, idle=poll),
             Loop("gauges", Gauges(database, clock).step, idle=5.0),
@@ -108,6 +111,7 @@ class Notifier:
         """Let running turns end, record them, and let go of everything."""
         self._stopping = True
         await self._delivery.close()
+        await self._notices.close()
         await self._client.close()
         await self._source.close()
         await self._database.close()

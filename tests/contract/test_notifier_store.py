@@ -15,8 +15,10 @@ from services.notifier.record.recorder import record
 from services.notifier.record.turn import Tried, Turn
 from services.notifier.record.verdict import Delivered
 from services.notifier.send.claims import Claimed, Room, claim, extend
+from services.notifier.send.notices import Notices
 from services.notifier.tables import metadata
 from services.notifier.wiring import MIGRATIONS
+from services.wakeup import Wakeup
 from tests.notifier_store import BASE, NotifierStore, event, notifier_store
 
 
@@ -193,3 +195,17 @@ async def test_a_heartbeat_keeps_a_lease_and_finds_out_when_it_is_lost(
     await store.set_lane(made.id, due_at=before - timedelta(days=1))
     await claim_all(other)
     assert await extend(store.database, store.clock, [mine], lease=90) == set()
+
+
+@pytest.mark.postgresql
+async def test_what_one_notifier_enqueues_wakes_the_others(postgresql_url: str) -> None:
+    async with notifier_store(postgresql_url) as store:
+        wake = Wakeup()
+        notices = Notices(store.database, wake)
+        await notices.listen()
+        await wake.wait(0)
+        made = await store.subscribe()
+        await store.take_in(0, 0, [1], made.id)
+        async with asyncio.timeout(5):
+            await wake.wait(60)
+        await notices.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 from typing import Any
@@ -127,7 +128,7 @@ async def test_many_writers_of_one_contract_number_their_versions_in_order(publi
     await asyncio.gather(*(_store(publisher, performance(score=score)) for score in range(1, 13)))
     events = await publisher.emitted()
     assert [event.subject for event in events] == [f"report/{n}" for n in range(1, 13)]
-    for earlier, later in zip(events, events[1:], strict=False):
+    for earlier, later in itertools.pairwise(events):
         assert later.previous == earlier.facets
 
 
@@ -201,12 +202,13 @@ async def test_the_contract_of_a_payer_is_closed_to_others_from_the_start(publis
         await _store(publisher, performance(measure=contract_url("theirs")), principal=PAYER_CLIENT)
 
 
-async def test_the_same_report_of_two_clients_is_two_reports(publisher: Publishing) -> None:
+async def test_the_same_content_of_two_clients_is_two_resources(publisher: Publishing) -> None:
     writer = publisher.publisher.server.writer
-    for client, id_ in ((PAYER_CLIENT, "a"), (LOCAL, "b"), (PAYER_CLIENT, "c")):
-        await writer.write([_write({**PAYER, "id": id_}, creates=True)], client)
-    counts = await publisher.counts()
-    assert counts["resource"] == 4 + 2
+    effects = []
+    for client, id_ in ((PAYER_CLIENT, "a"), (OTHER_CLIENT, "b"), (PAYER_CLIENT, "c")):
+        (written,) = await writer.write([_write({**PAYER, "id": id_}, creates=True)], client)
+        effects.append((written.effect, written.stored.id))
+    assert effects == [(Effect.CREATED, "a"), (Effect.CREATED, "b"), (Effect.UNCHANGED, "a")]
 
 
 async def test_every_write_is_in_the_audit(publisher: Publishing) -> None:

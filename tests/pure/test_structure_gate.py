@@ -25,7 +25,7 @@ PROBLEMS: tuple[tuple[Callable[[Json], Any], str, str, str], ...] = (
     ),
     (
         lambda r: r["group"][0]["measureScore"].update(value="0.8"),
-        "value",
+        "structure",
         "MeasureReport.group[0].measureScore.value",
         "Found the string '0.8'; expected a number, not in quotes.",
     ),

@@ -20,6 +20,7 @@ from services.database import Database
 from services.event_log import Record
 from services.notifier import tables as t
 from services.notifier.model import LaneState
+from services.notifier.send.notices import announce
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ async def enqueue(
         owed = await _number(connection, fresh, seqs)
         await _owe(connection, database, clock, owed)
         dead = await _bury(connection, clock, log_name, batch)
+        if owed:
+            await announce(connection)
     return Enqueued(after, len(fresh), repeated, dead, len(owed))
 
 
