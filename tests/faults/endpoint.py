@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from services.cli.listen.order import Lanes
 from services.cli.listen.reading import Reading, read_request
 from services.cli.listen.record import Entry, Record
 from services.clock import SystemClock
+from tools.server_process import LOOPBACK
 
 Status: TypeAlias = int | None
 Before: TypeAlias = Callable[[Reading], Awaitable[Status]]
@@ -56,13 +56,9 @@ class Endpoint:
         ]
         return list(dict.fromkeys(number for each in entries for number in each.reading.numbers))
 
-    def handshakes(self, subscription: str) -> int:
-        """Return how many handshakes it has taken."""
-        return sum(
-            each.reading.type == "handshake" and each.reading.subscription == subscription
-            for each in self.entries
-            if each.answered
-        )
+    def readings(self, subscription: str) -> list[Reading]:
+        """Return every request of a subscription in the order they came, handshakes and copies too."""
+        return [each.reading for each in self.entries if each.reading.subscription == subscription]
 
 
 @contextlib.asynccontextmanager
@@ -99,12 +95,13 @@ async def listening(folder: Path) -> AsyncIterator[Endpoint]:
 
     app = web.Application(client_max_size=2**26)
     app.router.add_route("*", "/{tail:.*}", handle)
-    server = TestServer(app)
-    await server.start_server(shutdown_timeout=0)
-    endpoint.url = str(server.make_url("/")).rstrip("/")
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, LOOPBACK, 0).start()
+    endpoint.url = f"http://{LOOPBACK}:{runner.addresses[0][1]}"
     try:
         yield endpoint
     finally:
         ended.set()
-        await server.close()
+        await runner.cleanup()
         record.close()

@@ -54,6 +54,16 @@ class Scene:
         self.subscriptions.append(made)
         return str(made["id"])
 
+    async def told(self, counts: Mapping[str, int], within: float = 30.0) -> None:
+        """Wait until the endpoint has taken so many numbers of each subscription."""
+
+        def enough() -> bool:
+            taken = {of: len(self.endpoint.taken(of)) for of in counts}
+            assert taken == dict(counts)
+            return True
+
+        await eventually(enough, within=within, what="what the endpoint has taken")
+
     async def settled(self, within: float = 30.0) -> None:
         """Wait until operators are shown that nothing is owed any more: all is taken in and delivered."""
 

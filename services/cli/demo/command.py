@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -58,7 +60,10 @@ def demo(
     console = Console(soft_wrap=True, highlight=False)
     closes = False
     try:
+        # Cancelled by SIGTERM, it still ends what it started.
         closes = process.run_until_complete(_demo(console, folder, kafka, database_url))
+    except asyncio.CancelledError:
+        raise CommandError("The demo was told to end; everything it had started is ended.") from None
     finally:
         if keep is None and closes:
             shutil.rmtree(folder, ignore_errors=True)
@@ -69,6 +74,9 @@ def demo(
 
 async def _demo(console: Console, folder: Path, kafka: str, database_url: str) -> bool:
     clock = SystemClock()
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     async with aiohttp.ClientSession() as session:
         machines: Machines = (
             ManyMachines(folder, session, clock, database_url=database_url, kafka=kafka)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -151,8 +152,7 @@ class ManyMachines:
 
     async def stop(self) -> None:
         """End the processes and drop the databases."""
-        for actor in self._actors:
-            await actor.stop()
+        await asyncio.gather(*(actor.stop() for actor in self._actors))
         await self._on_server([f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)' for name in self._databases])
 
     async def _on_server(self, statements: Sequence[str]) -> None:

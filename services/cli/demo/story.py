@@ -69,8 +69,10 @@ class Story:
             await self._publish()
             ledger = await self._settle()
         finally:
-            await self._listener.stop()
-            await self.machines.stop()
+            try:
+                await self._listener.stop()
+            finally:
+                await self.machines.stop()
         self.screen.ledger(ledger)
         return ledger
 

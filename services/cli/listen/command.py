@@ -47,7 +47,7 @@ def listen(
     Example: `vbpr listen --port 9000 --record received.ndjson`
     """
     faults = Faults(status=fail, rate=fail_rate, first=fail_first, seed=seed, delay=delay, hang=hang)
-    tally_faulty = asyncio.run(_listen(port, record, faults, as_json=as_json))
+    tally_faulty = process.run_until_complete(_listen(port, record, faults, as_json=as_json))
     raise typer.Exit(1 if tally_faulty else 0)
 
 

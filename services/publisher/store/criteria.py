@@ -105,8 +105,13 @@ def _starts(column: sa.ColumnElement[str], text: str) -> Condition:
     return sa.func.substr(column, 1, len(text)) == text
 
 
+def _plain(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """The column keeps its collation; what it is compared with must not be cast to a type that names one."""
+    return sa.type_coerce(column, sa.Text())
+
+
 def _date(wanted: Date, now: datetime) -> Condition:  # noqa: PLR0911  # one line for each of FHIR's nine prefixes
-    low, high = facet.c.low, facet.c.high
+    low, high = _plain(facet.c.low), _plain(facet.c.high)
     contained = sa.and_(low != BEFORE_ALL, high != AFTER_ALL, low >= wanted.low, high <= wanted.high)
     match wanted.prefix:
         case Prefix.EQ:
@@ -133,7 +138,7 @@ def _date(wanted: Date, now: datetime) -> Condition:  # noqa: PLR0911  # one lin
 
 
 def _number(wanted: Number) -> Condition:  # noqa: PLR0911  # one line for each of FHIR's prefixes
-    number, value = facet.c.number, sortable(wanted.value)
+    number, value = _plain(facet.c.number), sortable(wanted.value)
     within = sa.and_(number >= sortable(wanted.low), number < sortable(wanted.high))
     match wanted.prefix:
         case Prefix.EQ:
