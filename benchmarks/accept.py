@@ -8,8 +8,10 @@ answered 201 for.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks import bare
@@ -27,6 +29,8 @@ _WARM = 100
 
 async def measure(result: Result, quick: bool) -> None:
     """Accept small and large reports on both databases."""
+    with place() as somewhere:
+        result.figure("the disk: 4 KB written and synchronised", syncs(somewhere.folder / "sync"), "1/s")
     for size, count in ((SMALL, 5_000), (LARGE, 1_000)):
         bodies = [Reports(size).make(number) for number in range(_WARM + (count // 5 if quick else count))]
         async with bare.empty_handler() as url:
@@ -51,6 +55,17 @@ async def _accept(result: Result, backend: Backend, bodies: Sequence[bytes], cei
         result.close(case, await _missing(vbpr.url, created, len(bodies)))
         vbpr.process.stop()
     result.share(case, rate, "creates/s", ceiling)
+
+
+def syncs(path: Path) -> float:
+    """Return how often a second a file can be written to and synchronised, one after the other."""
+    clock = SystemClock()
+    with path.open("wb", buffering=0) as file:
+        started = clock.monotonic()
+        for _ in range(200):
+            file.write(bytes(4096))
+            os.fdatasync(file.fileno())
+    return 200 / (clock.monotonic() - started)
 
 
 async def _post(url: str, bodies: Sequence[bytes]) -> tuple[float, list[str]]:

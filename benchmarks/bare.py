@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 
 import aiohttp
 from aiohttp import web
 
-from benchmarks.sink import RunningSink
+from benchmarks.sink import RunningSink, beside
 from services.clock import SystemClock
 
 
@@ -40,13 +38,8 @@ async def client_loop(sink: RunningSink, *, requests: int, concurrency: int, bod
 @contextlib.asynccontextmanager
 async def empty_handler() -> AsyncIterator[str]:
     """Run a server in another process that reads a request and answers 201; yields its URL."""
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.bare"], stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(await asyncio.to_thread(process.stdout.readline))}"
-    finally:
-        process.terminate()
-        process.wait()
+    async with beside("benchmarks.bare") as urls:
+        yield urls[0]
 
 
 async def _serve() -> None:

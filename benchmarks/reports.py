@@ -32,7 +32,7 @@ class Reports:
         groups = self._report["group"]
         kept: list[dict[str, Any]] = []
         self._report["group"] = kept
-        while len(orjson.dumps(self._report)) < size:
+        while len(orjson.dumps(self._report)) < size - len(orjson.dumps(groups[0])):
             kept.append({**groups[len(kept) % len(groups)], "id": f"metric-{len(kept)}"})
 
     def make(self, number: int) -> bytes:

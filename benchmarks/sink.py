@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -104,7 +103,7 @@ class _Protocol(asyncio.Protocol):
         self._waiting: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its class
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -188,17 +187,24 @@ class RunningSink:
 
 
 @contextlib.asynccontextmanager
-async def running_sink() -> AsyncIterator[RunningSink]:
-    """Run an endpoint in another process until the block ends."""
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.sink"], stdout=subprocess.PIPE)
+async def beside(module: str) -> AsyncIterator[list[str]]:
+    """Run a module of ours as a server in another process; yields the URLs of the ports it prints."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, stdout=asyncio.subprocess.PIPE
+    )
     try:
         assert process.stdout is not None
-        ports = (await asyncio.to_thread(process.stdout.readline)).split()
-        urls = [f"http://127.0.0.1:{int(port)}" for port in ports]
-        yield RunningSink(urls, Connection(urls[0]))
+        yield [f"http://127.0.0.1:{int(port)}" for port in (await process.stdout.readline()).split()]
     finally:
         process.terminate()
-        process.wait()
+        await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def running_sink() -> AsyncIterator[RunningSink]:
+    """Run an endpoint in another process until the block ends."""
+    async with beside("benchmarks.sink") as urls:
+        yield RunningSink(urls, Connection(urls[0]))
 
 
 async def _serve() -> None:

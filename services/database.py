@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from services.clock import Clock
+
+if TYPE_CHECKING:
+    from alembic.config import Config  # Alembic takes half a second to load, and is needed to migrate only
 
 SQLITE_BUSY_SECONDS = 5
 
@@ -74,18 +72,34 @@ _MICROSECOND = datetime.resolution
 class Database:
     """An open database. `write` and `read` are the only ways in, and each is one transaction."""
 
-    def __init__(self, url: str, *, pool_size: int = 8, schema_name: str = "database") -> None:
-        """Open lazily; `url` is SQLAlchemy's (`sqlite+aiosqlite:///file`, `postgresql+asyncpg://…`)."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 8,
+        schema_name: str = "database",
+        driver: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Open lazily; `url` is SQLAlchemy's (`sqlite+aiosqlite:///file`, `postgresql+asyncpg://…`).
+
+        `driver` are more arguments for the driver's connect.
+        """
         self.url = sa.make_url(url)
         self.name = schema_name
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._writing = asyncio.Lock() if self.is_sqlite else None
         if self.is_sqlite:
-            self._reader = _sqlite_engine(self.url, "BEGIN", pool_size)
-            self._writer = _sqlite_engine(self.url, "BEGIN IMMEDIATE", 1)
+            self._reader = _sqlite_engine(self.url, "BEGIN", pool_size, driver or {})
+            self._writer = _sqlite_engine(self.url, "BEGIN IMMEDIATE", 1, driver or {})
         else:
             self._reader = self._writer = create_async_engine(
-                self.url, pool_size=pool_size, max_overflow=0, pool_timeout=30, pool_pre_ping=False
+                self.url,
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_timeout=30,
+                pool_pre_ping=False,
+                connect_args=dict(driver or {}),
+                hide_parameters=True,  # an error's text may be logged, a report never
             )
 
     @contextlib.asynccontextmanager
@@ -128,13 +142,14 @@ class Database:
         return (self._reader,) if self._reader is self._writer else (self._reader, self._writer)
 
 
-def _sqlite_engine(url: sa.URL, begin: str, size: int) -> AsyncEngine:
+def _sqlite_engine(url: sa.URL, begin: str, size: int, driver: Mapping[str, Any]) -> AsyncEngine:
     engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,
         pool_size=size,
         max_overflow=0,
-        connect_args={"timeout": SQLITE_BUSY_SECONDS},
+        connect_args={"timeout": SQLITE_BUSY_SECONDS, **driver},
+        hide_parameters=True,  # an error's text may be logged, a report never
     )
 
     @sa.event.listens_for(engine.sync_engine, "connect")
@@ -161,6 +176,8 @@ class Migrations:
         self._version_table = version_table
 
     def _config(self) -> Config:
+        from alembic.config import Config
+
         config = Config()
         config.set_main_option("script_location", str(self._folder).replace("%", "%%"))
         config.attributes["version_table"] = self._version_table
@@ -168,11 +185,14 @@ class Migrations:
 
     @property
     def head(self) -> str:
-        """The revision this version of the code expects."""
-        return ScriptDirectory.from_config(self._config()).get_current_head() or ""
+        """The revision this version of the code expects: revisions are numbered, and files named after them."""
+        return max(path.name.partition("_")[0] for path in (self._folder / "versions").glob("[0-9]*_*.py"))
 
     async def upgrade(self, database: Database) -> None:
         """Bring the database to `head`; safe to run when it is there already."""
+        if await self.current(database) == self.head:
+            return
+        from alembic import command
 
         def run(connection: sa.Connection) -> None:
             config = self._config()
@@ -186,8 +206,12 @@ class Migrations:
         """Return the revision the database is at, `None` for an empty one."""
 
         def run(connection: sa.Connection) -> str | None:
-            context = MigrationContext.configure(connection, opts={"version_table": self._version_table})
-            return context.get_current_revision()
+            if not sa.inspect(connection).has_table(self._version_table):
+                return None
+            statement: sa.Select[Any] = sa.select(sa.column("version_num")).select_from(
+                sa.table(self._version_table)
+            )
+            return connection.execute(statement).scalar()
 
         async with database.read() as connection:
             return await connection.run_sync(run)
@@ -208,6 +232,8 @@ class Migrations:
 
     async def drift(self, database: Database, metadata: sa.MetaData) -> list[Any]:
         """Return the differences between the migrated database and the table definitions; for tests."""
+        from alembic.autogenerate import compare_metadata
+        from alembic.migration import MigrationContext
 
         def run(connection: sa.Connection) -> list[Any]:
             context = MigrationContext.configure(connection, opts={"version_table": self._version_table})

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from aiohttp import web
 
+from schemas.capability import capability_statement
 from services.clock import Clock
 from services.database import Database, Migrations
 from services.event_log import EventSource
+from services.fhir_http import json_response
 from services.lifecycle import Loop
 from services.notifier.consume.freshness import LiveIndex
 from services.notifier.consume.intake import Intake
 from services.notifier.record.verdict import RetryPolicy
-from services.notifier.send.client import RestHookClient
+from services.notifier.send.claims import release_all
+from services.notifier.send.client import HookClient, RestHookClient
 from services.notifier.send.delivery import Delivery
 from services.notifier.send.endpoints import Endpoints
 from services.notifier.send.leases import Leases
@@ -36,9 +40,15 @@ class Notifier:
     """One notifier: its routes, its loops and how to end it."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, database: Database, source: EventSource, log_name: str
+        self,
+        settings: Settings,
+        clock: Clock,
+        database: Database,
+        source: EventSource,
+        log_name: str,
+        client: HookClient,
     ) -> None:
-        """Take an open database at its head and a log to read."""
+        """Take an open database at its head, a log to read, and what sends."""
         self._database = database
         self._clock = clock
         self._base = settings.fhir_base
@@ -49,9 +59,7 @@ class Notifier:
         intake = Intake(
             database, clock, source, live, log_name=log_name, wait=settings.poll_seconds, owed=owed
         )
-        self._client = RestHookClient(
-            clock, private=settings.allow_private_endpoints, response_bytes=settings.response_bytes
-        )
+        self._client = client
         sender = Sender(
             client=self._client,
             clock=clock,
@@ -84,8 +92,14 @@ class Notifier:
         ]
 
     def mount(self, app: web.Application) -> None:
-        """Add `/fhir/Subscription`."""
+        """Add Subscription, and `metadata` unless the publisher beside it has: it is the same from each."""
         self._routes.mount(app)
+        path = f"{urlsplit(self._base).path}/metadata"
+        if all(resource.canonical != path for resource in app.router.resources()):
+            app.router.add_get(path, self._metadata)
+
+    async def _metadata(self, _request: web.Request) -> web.Response:
+        return json_response(capability_statement(self._base))
 
     def mount_ops(self, admin: web.Application) -> None:
         """Add the pages for operators."""
@@ -129,7 +143,13 @@ async def open_notifier(settings: Settings, clock: Clock, source: EventSource, *
     except BaseException:
         await database.close()
         raise
-    return Notifier(settings, clock, database, source, log_name)
+    if database.is_sqlite:
+        # The file is this process's alone, so whoever held these leases is gone: nobody has to wait for them.
+        await release_all(database, clock)
+    client = RestHookClient(
+        clock, private=settings.allow_private_endpoints, response_bytes=settings.response_bytes
+    )
+    return Notifier(settings, clock, database, source, log_name, client)
 
 
 def open_database(settings: Settings) -> Database:

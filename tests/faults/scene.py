@@ -68,7 +68,7 @@ class Scene:
         """Wait until operators are shown that nothing is owed any more: all is taken in and delivered."""
 
         async def nothing_owed() -> bool:
-            status = await self._shown("status")
+            status = await self.shown("status")
             events = status["events"]
             return bool(
                 status["totals"]["owed"] == status["outbox"]["pending"] == 0
@@ -80,8 +80,8 @@ class Scene:
     async def ledger(self) -> Judged:
         """Have the ledger judge what has been accepted, received and listed up to now."""
         listed = {
-            "status": await self._shown("status"),
-            "deliveries": await self._shown("deliveries", "list", "--order", "lane", "--limit", "100000"),
+            "status": await self.shown("status"),
+            "deliveries": await self.shown("deliveries", "list", "--order", "lane", "--limit", "100000"),
         }
         files = {
             "accepted": b"".join(orjson.dumps(each) + b"\n" for each in self.payer.accepted),
@@ -104,7 +104,7 @@ class Scene:
         judged = await self.ledger()
         assert judged.code == 0, "\n" + judged.said
 
-    async def _shown(self, *command: str) -> Any:
+    async def shown(self, *command: str) -> Any:
         ended = await run(*command, "--json", settings=self.settings)
         assert ended.code == 0, ended.err
         return orjson.loads(ended.out)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+from pathlib import Path
+
 import pytest
 
 from tests.servers import SharedKafka, SharedPostgreSQL
-from tests.service.commands import run
+from tests.service.commands import line, run, running
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +29,25 @@ async def test_the_ledger_closes_on_one_machine_after_a_crash() -> None:
         ["topic", "17", "0", "17", "0", "17"]
     ]
     assert ended.out.splitlines()[-1] == "The ledger closes: every event owed was received once, in order."
+
+
+@pytest.mark.timeout(60)
+async def test_told_to_end_it_leaves_nothing_running(tmp_path: Path) -> None:
+    async with running("demo", "--keep", str(tmp_path)) as demo:
+        said = ""
+        ports = []
+        while not said.startswith("→ published"):
+            said = await line(demo.stdout)
+            if said.startswith(("reports go to", "notifications go to")):
+                ports.append(int(said.rsplit(":", 1)[1].split("/")[0]))
+        demo.send_signal(signal.SIGTERM)
+        _, err = await demo.communicate()
+        assert demo.returncode == 2
+        assert "everything it had started is ended" in err.decode()
+    assert len(ports) == 2
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
 
 
 @pytest.mark.timeout(240)

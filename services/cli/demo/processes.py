@@ -51,14 +51,21 @@ class Actor:
     async def start(self) -> None:
         """Start the process; does not wait for it."""
         with self.log.open("ab") as log:
-            self.running = await asyncio.create_subprocess_exec(
-                *_command(*self.arguments),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE if self.hear else log,
-                stderr=log,
-                env=_environment(self.settings),
-                limit=256 * 1024 * 1024,
+            creating = asyncio.ensure_future(
+                asyncio.create_subprocess_exec(
+                    *_command(*self.arguments),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE if self.hear else log,
+                    stderr=log,
+                    env=_environment(self.settings),
+                    limit=256 * 1024 * 1024,
+                )
             )
+            try:
+                self.running = await asyncio.shield(creating)
+            except asyncio.CancelledError:
+                self.running = await creating  # it runs by now: known, it can be ended
+                raise
         if self.hear is not None:
             self._listening = asyncio.create_task(self._listen(self.running), name=f"hear {self.name}")
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Protocol
 
 import aiohttp
 from multidict import CIMultiDict
@@ -18,6 +19,16 @@ from services.notifier.record.verdict import failure_of
 from services.notifier.send.addresses import BlockedAddressError, socket_factory
 
 SAID_LENGTH = 200
+
+
+class HookClient(Protocol):
+    """What a sender needs of HTTP: a try whose outcome is a value."""
+
+    async def send(self, request: Request) -> Answer:
+        """Try once within `request.deadline`."""
+
+    async def close(self) -> None:
+        """Close every connection."""
 
 
 class RestHookClient:

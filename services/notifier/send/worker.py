@@ -23,7 +23,7 @@ from services.notifier.record.verdict import (
 )
 from services.notifier.render import render_batch, render_handshake
 from services.notifier.send.claims import Claimed, Room
-from services.notifier.send.client import RestHookClient
+from services.notifier.send.client import HookClient
 from services.notifier.send.endpoints import Endpoints
 from services.notifier.send.leases import Leases
 
@@ -34,7 +34,7 @@ log = logs.get(__name__)
 class Sender:
     """Runs turns. Everything it needs to know of the world is handed in."""
 
-    client: RestHookClient
+    client: HookClient
     clock: Clock
     policy: RetryPolicy
     base: str

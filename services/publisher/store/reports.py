@@ -22,6 +22,7 @@ from services.publisher.store.index import facet_rows
 from services.publisher.store.model import REPORT, Stored
 from services.publisher.store.statements import insert, upsert
 from services.publisher.store.tables import facet, report
+from services.settings import HEADER_ROOM
 
 WAITS = Issue(
     "warning",
@@ -34,6 +35,9 @@ WAITS = Issue(
 
 _LONGEST_IDENTITY = 2400
 """Bytes of a report identity; PostgreSQL's index rows hold 2,704."""
+
+_MOST_FACETS = (HEADER_ROOM - 16 * 1024) // 2
+"""Bytes of facets: an event carries those of a version and of what it supersedes, beside small headers."""
 
 _by_id = sa.select(report).where(report.c.id == sa.bindparam("id"))
 _unindex = facet.delete().where(facet.c.report_id == sa.bindparam("of_report"))
@@ -109,6 +113,14 @@ class Reports:
                 "too-long",
                 f"measure, provider and period together have more than {_LONGEST_IDENTITY} bytes",
                 "MeasureReport.measure",
+            )
+        if (size := len(orjson.dumps(derived.facets))) > _MOST_FACETS:
+            raise refuse(
+                422,
+                "too-costly",
+                f"what the report can be found by takes {size} bytes; at most {_MOST_FACETS} fit into an event, "
+                "so list fewer resources or metrics in one report",
+                "MeasureReport",
             )
         return derived
 

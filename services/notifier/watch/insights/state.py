@@ -40,10 +40,22 @@ def state_of_number() -> sa.ColumnElement[str]:
 def in_state(state: DeliveryState) -> sa.ColumnElement[bool]:
     """Return the condition for rows of `joined` in a state, said so that the lane's cursor narrows it first."""
     exactly: sa.ColumnElement[bool] = state_of_number() == state.value
+    here = t.notification.c.subscription_id
     if state in UNSETTLED:
-        return sa.and_(t.notification.c.number >= t.lane.c.next_number, exactly)
+        # Few lanes are behind, and their cursors are narrow rows: start from them, not from all that was ever owed.
+        behind = sa.select(t.lane.c.subscription_id).where(t.lane.c.next_number <= t.lane.c.last_number)
+        if state is DeliveryState.PARKED:
+            behind = behind.where(t.lane.c.state == LaneState.PARKED.value)
+        elif state is DeliveryState.RETRYING:
+            behind = behind.where(_tried_before())
+        return sa.and_(
+            here.in_(behind.correlate(None)), t.notification.c.number >= t.lane.c.next_number, exactly
+        )
     if state is DeliveryState.GIVEN_UP:
-        return t.given_up.c.number.is_not(None)
+        return sa.and_(
+            here.in_(sa.select(t.given_up.c.subscription_id).correlate(None)),
+            t.given_up.c.number.is_not(None),
+        )
     return exactly
 
 

@@ -1,0 +1,216 @@
+"""Was everything kept that is promised? Judged from the files and the endpoints' own records, after the run.
+
+Which event a report makes and whom it concerns is worked out by `tests.ledger`, which shares no line with the
+services. What is added here is what only a simulation knows: when each request began, who was frozen when.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.ledger.account import account
+from tests.ledger.content import exact, said
+from tests.ledger.inputs import Accepted, Row, Subscription
+from tests.ledger.reports import Event, History, history
+from tests.simulation.clients import Client
+from tests.simulation.kafka import SimulatedKafka
+from tests.simulation.payers import Acknowledged, Payer
+from tests.simulation.receivers import REFUSES, Receivers, Seen
+
+_EMPTY = "nothing was expected"
+LEFT = "the subscription was deleted"
+
+
+@dataclass(frozen=True)
+class Books:
+    """What stands in the two files."""
+
+    versions: tuple[Accepted, ...]
+    """Every version ever stored, in the order in which it was."""
+    outbox: int
+    unplaced: int
+    log: int
+    events: int
+    behind: int
+    """Records of the log that were not taken in."""
+    rows: tuple[Row, ...]
+    given_up: Mapping[tuple[str, int], str]
+    owed: Mapping[str, int]
+    """Subscription → how much its lane still owes."""
+    statuses: Mapping[str, str]
+    dead_letters: int
+
+
+def open_books(folder: Path, kafka: SimulatedKafka | None) -> Books:
+    """Read both files, beside whoever else has them open."""
+    with closing(sqlite3.connect(folder / "publisher.sqlite")) as db:
+        versions = tuple(
+            Accepted(id_, version, body.decode())
+            for id_, version, body in db.execute(
+                "SELECT id, version, body FROM resource_version WHERE body IS NOT NULL ORDER BY rowid"
+            )
+        )
+        (outbox, unplaced), *_ = db.execute("SELECT count(*), sum(place_position IS NULL) FROM outbox")
+        (head,), *_ = [*db.execute("SELECT next_position FROM log_head"), (0,)]
+    ends = {0: head} if kafka is None else {p: len(log) for p, log in enumerate(kafka.partitions)}
+    with closing(sqlite3.connect(folder / "notifier.sqlite")) as db:
+        positions = dict(db.execute("SELECT partition, next_position FROM position"))
+        lanes = {id_: (cursor, last) for id_, cursor, last in db.execute("SELECT subscription_id, next_number, last_number FROM lane")}  # fmt: skip
+        given_up = {(id_, number): why for id_, number, why in db.execute("SELECT subscription_id, number, reason FROM given_up")}  # fmt: skip
+        told = db.execute(
+            "SELECT n.subscription_id, n.number, e.report_id, e.version FROM notification n"
+            " JOIN event e ON e.seq = n.event_seq ORDER BY 1, 2"
+        ).fetchall()
+        (events,), *_ = db.execute("SELECT count(*) FROM event")
+        (dead,), *_ = db.execute("SELECT count(*) FROM dead_letter")
+        statuses = dict(db.execute("SELECT id, CASE WHEN deleted THEN 'deleted' ELSE status END FROM subscription"))  # fmt: skip
+    return Books(
+        versions=versions,
+        outbox=outbox,
+        unplaced=unplaced or 0,
+        log=sum(ends.values()),
+        events=events,
+        behind=sum(end - positions.get(p, 0) for p, end in ends.items()),
+        rows=tuple(
+            Row(id_, number, _state(lanes, given_up, id_, number), (report, version))
+            for id_, number, report, version in told
+        ),
+        given_up=given_up,
+        owed={id_: last - cursor + 1 for id_, (cursor, last) in lanes.items()},
+        statuses=statuses,
+        dead_letters=dead,
+    )
+
+
+def _state(lanes: Mapping[str, Any], given_up: Mapping[Any, str], id_: str, number: int) -> str:
+    if (id_, number) in given_up:
+        return "given_up"
+    if id_ not in lanes:
+        return "delivered"  # deleted, and not given up then: it had been delivered
+    return "delivered" if number < lanes[id_][0] else "owed"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is judged."""
+
+    books: Books
+    payers: Sequence[Payer]
+    clients: Sequence[Client]
+    receivers: Receivers
+    poison: int
+    lease: float
+
+
+def verdict(run: Run) -> Iterator[str]:
+    """Yield every finding as a sentence; nothing when all was kept."""
+    books = run.books
+    told = history(books.versions)
+    acknowledged = [each for payer in run.payers for each in payer.acknowledged]
+    if not told.events or not any(each.arrival.numbers for one in run.receivers.by_url.values() for each in one.seen):
+        yield "nothing was published or nothing arrived: an empty run proves nothing"
+    for part in (*run.payers, *run.clients):
+        yield from part.complaints
+    yield from _durable(books, acknowledged)
+    yield from _emitted(books, told, run.poison)
+    began = {(each.id, each.version): each.asked_at for each in acknowledged}
+    contents = {
+        (each.id, each.version): said(exact(each.body))
+        for each in books.versions
+        if each.resource["resourceType"] == "MeasureReport"
+    }
+    for client in run.clients:
+        seen = run.receivers.by_url[client.resource["channel"]["endpoint"]].seen
+        yield from (f"{client.id}: {each}" for each in _client(run, client, seen, told, began, contents))
+
+
+def _durable(books: Books, acknowledged: Sequence[Acknowledged]) -> Iterator[str]:
+    stored = {(each.id, each.version): each for each in books.versions}
+    for each in acknowledged:
+        found = stored.get((each.id, each.version))
+        if found is None:
+            yield f"{each.type}/{each.id} version {each.version} was acknowledged and is not there"
+        elif said(exact(found.body)) != said(exact(each.text.decode())):
+            yield f"{each.type}/{each.id} version {each.version} is not what was acknowledged"
+
+
+def _emitted(books: Books, told: History, poison: int) -> Iterator[str]:
+    if books.unplaced:
+        yield f"{books.unplaced} events never reached the log"
+    if books.behind:
+        yield f"{books.behind} records of the log were never taken in"
+    if books.outbox != len(told.events):
+        yield f"{len(told.events)} events were expected, {books.outbox} are in the outbox"
+    if books.events != books.outbox:
+        yield f"{books.outbox} events were made, {books.events} were taken in"
+    if books.dead_letters != poison:
+        yield f"{poison} records were poison, {books.dead_letters} are dead letters"
+
+
+def _client(
+    run: Run, client: Client, seen: Sequence[Seen], told: History, began: Mapping[Any, float],
+    contents: Mapping[Any, object],
+) -> Iterator[str]:  # fmt: skip
+    mine = [each for each in seen if each.arrival.subscription == client.id]
+    if len(mine) != len(seen):
+        yield "its endpoint was sent what was meant for another"
+    rows = [row for row in run.books.rows if row.subscription == client.id]
+    reached = {row.report for row in rows}
+    events = [each for each in told.events if _must(client, each, began) or each.report in reached]
+    asked = Subscription(
+        client.id,
+        client.kind,
+        str(client.resource["criteria"]),
+        tuple(
+            each["valueString"]
+            for each in client.resource.get("_criteria", {}).get("extension", ())
+        ),
+    )
+    found = account(asked, events, [each.arrival for each in mine], rows, contents)
+    yield from (each for each in found.findings if not each.startswith(_EMPTY))
+    if client.id not in run.books.statuses:
+        yield "the Subscription was answered and is not there"
+    if owed := run.books.owed.get(client.id, 0):
+        yield f"{owed} are still owed, status {run.books.statuses.get(client.id)}"
+    yield from _given_up(run, client, mine)
+    yield from _afterwards(run, client, mine)
+
+
+def _must(client: Client, event: Event, began: Mapping[Any, float]) -> bool:
+    """Tell whether the report was first sent after the Subscription's last answer, and nothing ended it since."""
+    if client.deleted or event.report not in began:
+        return False
+    # What was owed or switched off before the last time it asked cannot be known from outside.
+    since = client.asked_at[0][1] if not client.left_at and len(client.asked_at) == 1 else client.asked_at[-1][1]
+    return began[event.report] > since
+
+
+def _given_up(run: Run, client: Client, seen: Sequence[Seen]) -> Iterator[str]:
+    refused: Counter[int] = Counter()
+    for each in seen:
+        if each.status == REFUSES:
+            refused.update(each.arrival.numbers)
+    for (id_, number), why in run.books.given_up.items():
+        if id_ == client.id and why != LEFT and refused[number] < 3:
+            yield f"number {number} was given up ({why}), but its endpoint refused it {refused[number]} times"
+
+
+def _afterwards(run: Run, client: Client, seen: Sequence[Seen]) -> Iterator[str]:
+    """What a turn had claimed when its client left may go out while the lease lasts; nothing after that."""
+    for left in client.left_at:
+        back = next((began for began, _ in client.asked_at if began > left), float("inf"))
+        for each in seen:
+            if left + run.lease < each.decided_at < back and not client.unsure:
+                yield f"{each.arrival.webhook_id} was sent {each.decided_at - left:.0f} s after it had left"
+
+
+def finding_kind(finding: str) -> str:
+    """Return a finding without its names and numbers: what two runs have in common."""
+    return re.sub(r"[\w.-]*\d[\w.-]*", "…", finding)
