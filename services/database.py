@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from services import sqlite_writer
 from services.clock import Clock
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ class Database:
         self._writing = asyncio.Lock() if self.is_sqlite else None
         if self.is_sqlite:
             self._reader = _sqlite_engine(self.url, "BEGIN", pool_size, driver or {})
-            self._writer = _sqlite_engine(self.url, "BEGIN IMMEDIATE", 1, driver or {})
+            self._writer = _sqlite_engine(
+                self.url, "BEGIN IMMEDIATE", 1, {"async_creator_fn": sqlite_writer.connect, **(driver or {})}
+            )
         else:
             self._reader = self._writer = create_async_engine(
                 self.url,
