@@ -43,8 +43,8 @@ class Load:
 
     def __str__(self) -> str:
         """Name the load in a table."""
-        batched = f"up to {self.batch} together" if self.batch > 1 else "one by one"
-        return f"{self.subscriptions} subscription{'s'[: self.subscriptions > 1]}, {self.content}, {batched}"
+        lanes = f"{self.subscriptions} subscription{'s' if self.subscriptions > 1 else ''}"
+        return f"{lanes}, {self.content}, {f'by {self.batch}' if self.batch > 1 else 'singly'}"
 
 
 async def subscribe(database: Database, clock: Clock, load: Load, urls: list[str]) -> list[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import orjson
@@ -44,7 +46,7 @@ class Result:
     def share(self, case: str, value: float, unit: str, ceiling: float, least: float | None = None) -> None:
         """Add a figure beside its ceiling; `least` is the smallest ratio that is good enough."""
         ratio = value / ceiling
-        expected = None if least is None else f"at least {least:g} of the ceiling"
+        expected = None if least is None else f"ratio at least {least:g}"
         self._add(Row(case, value, unit, ceiling, ratio, expected, None if least is None else ratio >= least))
 
     def at_most(self, case: str, value: float, unit: str, most: float, ceiling: float | None = None) -> None:
@@ -90,7 +92,7 @@ class Result:
                 row.case, _number(row.value), row.unit, _number(row.ceiling), _number(row.ratio),
                 row.expected or "", holds,
             )  # fmt: skip
-        console = Console()
+        console = Console() if sys.stdout.isatty() else Console(width=140)
         console.print(table)
         for note in self.notes:
             console.print(note, markup=False)
@@ -118,6 +120,10 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(1)  # so that every server that was started is ended on the way out
+
+
 def run(name: str, question: str | None, measure: Callable[[Result, bool], Coroutine[Any, Any, None]]) -> int:
     """Run a benchmark as a command and return its exit code: 1 when the ledger does not close."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=question)
@@ -127,6 +133,7 @@ def run(name: str, question: str | None, measure: Callable[[Result, bool], Corou
     parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
     given = parser.parse_args()
     result = Result(name)
+    signal.signal(signal.SIGTERM, _end)
     run_until_complete(measure(result, given.quick))
     result.print()
     if given.out is not None:

@@ -70,6 +70,10 @@ _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _MICROSECOND = datetime.resolution
 
 
+def _ending_idle(seconds: float) -> dict[str, str]:
+    return {"idle_in_transaction_session_timeout": f"{int(seconds * 1000)}ms"}
+
+
 class Database:
     """An open database. `write` and `read` are the only ways in, and each is one transaction."""
 
@@ -79,11 +83,13 @@ class Database:
         *,
         pool_size: int = 8,
         schema_name: str = "database",
+        idle_seconds: float = 30.0,
         driver: Mapping[str, Any] | None = None,
     ) -> None:
         """Open lazily; `url` is SQLAlchemy's (`sqlite+aiosqlite:///file`, `postgresql+asyncpg://…`).
 
-        `driver` are more arguments for the driver's connect.
+        PostgreSQL ends a transaction that stands idle for `idle_seconds`: a process that froze, or a machine
+        that is gone, must not hold its locks for ever. `driver` are more arguments for the driver's connect.
         """
         self.url = sa.make_url(url)
         self.name = schema_name
@@ -101,7 +107,7 @@ class Database:
                 max_overflow=0,
                 pool_timeout=30,
                 pool_pre_ping=False,
-                connect_args=dict(driver or {}),
+                connect_args={"server_settings": _ending_idle(idle_seconds), **(driver or {})},
                 hide_parameters=True,  # an error's text may be logged, a report never
             )
 

@@ -1,4 +1,8 @@
-"""The event log of one machine: the publisher's outbox, read by position. One partition, number 0."""
+"""The event log of one machine: the publisher's outbox, read by position. One partition, number 0.
+
+An event that is emitted again stands at a further place, as it would in Kafka: its first place is never taken
+away, so no reader can miss it because it moved.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +26,22 @@ READ_BYTES: Final = 8 * 1024 * 1024
 """Most bytes of reports taken into memory at once; a single larger one is taken alone."""
 
 
-def outbox_tables(metadata: sa.MetaData) -> tuple[sa.Table, sa.Table]:
-    """Define the outbox and its head in a service's metadata.
+_Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_COPIES: Final = "outbox_copy"
+
+
+def outbox_tables(metadata: sa.MetaData) -> tuple[sa.Table, sa.Table, sa.Table]:
+    """Define the outbox, its head and its copies in a service's metadata.
 
     `outbox.number` is given when a row is inserted, under its contract's lock: within a contract it is
     commit order, across contracts it is not, so nobody pages by it. `place_*` is given by the relay to
-    committed rows only and is what readers go by.
+    committed rows only and is what readers go by. A copy is a row's further appearance in the log: asked for
+    by an operator, its place given by the relay, gone when the row is.
     """
     outbox = sa.Table(
         "outbox",
         metadata,
-        sa.Column(
-            "number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True
-        ),
+        sa.Column("number", _Number, primary_key=True, autoincrement=True),
         sa.Column("event_id", sa.String(36), nullable=False, unique=True),
         sa.Column("event_type", sa.Text, nullable=False),
         sa.Column("contract", sa.Text, nullable=False),
@@ -59,8 +66,22 @@ def outbox_tables(metadata: sa.MetaData) -> tuple[sa.Table, sa.Table]:
         metadata,
         sa.Column("partition", sa.Integer, primary_key=True),
         sa.Column("next_position", sa.BigInteger, nullable=False),
+        sa.Column("oldest_position", sa.BigInteger, nullable=False, server_default="0"),
     )
-    return outbox, head
+    copies = sa.Table(
+        _COPIES,
+        metadata,
+        sa.Column("id", _Number, primary_key=True, autoincrement=True),
+        sa.Column("number", _Number, sa.ForeignKey("outbox.number", ondelete="CASCADE"), nullable=False),
+        sa.Column("place_partition", sa.Integer),
+        sa.Column("place_position", sa.BigInteger),
+        sa.Index("outbox_copy_number", "number"),
+        sa.Index("outbox_copy_place", "place_partition", "place_position"),
+    )
+    sa.Index("outbox_copy_unplaced", copies.c.number, unique=True,  # asked for twice, it goes once
+             postgresql_where=copies.c.place_position.is_(None),
+             sqlite_where=copies.c.place_position.is_(None))  # fmt: skip
+    return outbox, head, copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +94,60 @@ class OutboxRows:
     source: str
     """`ce_source` of the events: which publisher this is."""
 
+    @property
+    def copies(self) -> sa.Table:
+        """The further appearances of its rows: `outbox_tables` defines both together."""
+        return self.outbox.metadata.tables[_COPIES]
+
     def _joined(self) -> sa.Join:
-        # Outer, so that a row whose version is gone stops the log loudly instead of being passed over.
+        return self.outbox.outerjoin(self.bodies, self._same_version())
+
+    def _same_version(self) -> sa.ColumnElement[bool]:
+        # Joined outer, so that a row whose version is gone stops the log loudly instead of being passed over.
         outbox, bodies = self.outbox.c, self.bodies.c
-        same_version = sa.and_(
+        return sa.and_(
             bodies.type == "MeasureReport",
             bodies.id == outbox.report_id,
             bodies.version == outbox.body_version,
         )
-        return self.outbox.outerjoin(self.bodies, same_version)
+
+    def _size(self) -> sa.ColumnElement[int]:
+        body = sa.func.coalesce(sa.func.length(self.bodies.c.body), 0)
+        return body + sa.func.length(self.outbox.c.facets)
 
     def sizes(self, key: sa.Column[Any]) -> sa.Select[int, int]:
         """Return the statement for `key` and bytes of each row; add conditions, order and a limit."""
-        body = sa.func.coalesce(sa.func.length(self.bodies.c.body), 0)
-        facets = sa.func.length(self.outbox.c.facets)
-        return sa.select(key, body + facets).select_from(self._joined())
+        return sa.select(key, self._size()).select_from(self._joined())
+
+    def copy_sizes(self, *keys: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        """Return the same for the copies of rows."""
+        of = self.copies.join(self.outbox, self.copies.c.number == self.outbox.c.number)
+        return sa.select(*keys, self._size()).select_from(of.outerjoin(self.bodies, self._same_version()))
+
+    def places(self, start: int, at_most: int) -> sa.Select[Any]:
+        """Return the statement for the places from `start` on, in order: position, number if a copy, bytes."""
+        first, again = self.outbox.c, self.copies.c
+        here = sa.and_(first.place_partition == PARTITION, first.place_position >= start)
+        rows = (
+            sa.select(
+                first.place_position.label("position"),
+                sa.cast(sa.null(), sa.BigInteger).label("copy_of"),
+                self._size().label("size"),
+            )
+            .select_from(self._joined())
+            .where(here)
+            .order_by(first.place_position)
+        )
+        copies = (
+            self.copy_sizes(again.place_position, again.number)
+            .where(again.place_partition == PARTITION, again.place_position >= start)
+            .order_by(again.place_position)
+        )
+        # Each side has its own limit, so that each follows its own index and stops there.
+        both = sa.union_all(
+            sa.select(rows.limit(at_most).subquery()), sa.select(copies.limit(at_most).subquery())
+        ).subquery()
+        return sa.select(both).order_by(both.c.position).limit(at_most)
 
     def full(self) -> sa.Select[Any]:
         """Return the statement for whole rows; add conditions and an order, then see `event`."""
@@ -179,6 +239,10 @@ class OutboxSource:
         self._head = head
         self._wake = wake
         self._next: int | None = None
+        self._sought: int | None = None
+        """What `seek` asked for, until it is known to be there; -1: the oldest row kept."""
+        self.needed_from = 0
+        """The first position that may still be asked for: what was read last may have to be read again."""
 
     async def assigned(self) -> frozenset[int]:
         """Return the one partition there is."""
@@ -186,14 +250,17 @@ class OutboxSource:
 
     def seek(self, positions: Mapping[int, int]) -> None:
         """Read on from the position of partition 0; without one, from the oldest row kept."""
-        self._next = positions.get(PARTITION, 0)
+        self._sought = positions.get(PARTITION, -1)
+        self._next = None
 
     async def read(self, at_most: int, wait: float) -> Sequence[Record]:
         """Return up to `at_most` records, and at most `READ_BYTES`; waits up to `wait` seconds for the first.
 
         Raises:
-            PositionUnknownError: the position sought is beyond what was ever written.
+            PositionUnknownError: the position sought is beyond what was ever written, or is kept no more.
         """
+        if self._next is not None:
+            self.needed_from = self._next
         records = await self._look(at_most)
         if not records:
             await self._wake.wait(wait)
@@ -201,25 +268,43 @@ class OutboxSource:
         return records
 
     async def _look(self, at_most: int) -> Sequence[Record]:
-        if self._next is None:
-            return []
-        outbox = self._rows.outbox.c
-        here = sa.and_(outbox.place_partition == PARTITION, outbox.place_position >= self._next)
-        sizes = self._rows.sizes(outbox.place_position).where(here).order_by(outbox.place_position)
         async with self._database.read() as connection:
-            found = (await connection.execute(sizes.limit(at_most))).all()
-            positions = within(found, READ_BYTES)
-            if not positions:
-                self._require_known(await self._end(connection))
+            if self._sought is not None:
+                self._next = await self._known(connection, self._sought)
+                self._sought = None
+            if self._next is None:
                 return []
-            whole = self._rows.full().where(here, outbox.place_position <= positions[-1])
-            rows = (await connection.execute(whole.order_by(outbox.place_position))).all()
+            found = (await connection.execute(self._rows.places(self._next, at_most))).all()
+            positions = within(((row.position, row.size) for row in found), READ_BYTES)
+            if not positions:
+                await self._known(connection, self._next)
+                return []
+            events = await self._events(connection, found[: len(positions)])
         self._next = positions[-1] + 1
-        return [Record(PARTITION, row.place_position, self._rows.event(row)) for row in rows]
+        return [Record(PARTITION, position, events[position]) for position in positions]
 
-    def _require_known(self, end: int) -> None:
-        if self._next is not None and self._next > end:
-            raise PositionUnknownError(PARTITION, self._next, 0, end)
+    async def _events(self, connection: AsyncConnection, places: Sequence[Any]) -> dict[int, ReportEvent]:
+        """Return the events at these places, by position."""
+        outbox = self._rows.outbox.c
+        here = outbox.place_position.between(places[0].position, places[-1].position)
+        statement = self._rows.full().where(outbox.place_partition == PARTITION, here)
+        events = {row.place_position: self._rows.event(row) for row in await connection.execute(statement)}
+        copies = {place.position: place.copy_of for place in places if place.copy_of is not None}
+        if copies:
+            again = self._rows.full().where(outbox.number.in_(sorted(set(copies.values()))))
+            known = {row.number: self._rows.event(row) for row in await connection.execute(again)}
+            events |= {position: known[number] for position, number in copies.items()}
+        return events
+
+    async def _known(self, connection: AsyncConnection, sought: int) -> int:
+        """Return where to read on; nothing from there on is ever missing, for it is dense."""
+        head = self._head.c
+        range_kept = sa.select(head.oldest_position, head.next_position).where(head.partition == PARTITION)
+        row = (await connection.execute(range_kept)).one_or_none()
+        oldest, end = (0, 0) if row is None else row
+        if sought != -1 and not oldest <= sought <= end:
+            raise PositionUnknownError(PARTITION, sought, oldest, end)
+        return oldest if sought == -1 else sought
 
     async def ends(self) -> Mapping[int, int]:
         """Return the position after the newest placed row."""

@@ -64,6 +64,22 @@ LEASES_LOST = Counter(
     "vbpr_leases_lost", "Claims that had run out when their result came.", registry=REGISTRY
 )
 
+LOG_STOPPED = Gauge(
+    "vbpr_event_log_stopped",
+    "1 while the event log cannot be read on from where it was left: somebody has to decide.",
+    registry=REGISTRY,
+)
+RESTORATIONS = Counter(
+    "vbpr_restorations",
+    "Times the database was found to have been restored from a backup.",
+    registry=REGISTRY,
+)
+
+# Keeping
+ROWS_PRUNED = Counter(
+    "vbpr_rows_pruned", "Rows removed because they were past their time.", ["table"], registry=REGISTRY
+)
+
 # Process
 LOOP_FAILURES = Counter(
     "vbpr_loop_failures", "Rounds of a loop that failed and are tried again.", ["loop"], registry=REGISTRY

@@ -49,6 +49,11 @@ class Settings(BaseSettings):
 
     # State
     data_dir: Path = Field(Path("var"), description="Folder of `vbpr serve`'s SQLite files.")
+    witness_file: Path | None = Field(
+        None,
+        description="Small file by which `vbpr serve` notices that its notifier's database was restored; keep it out of"
+        " backups. Empty: `notifier.witness` in `data_dir`.",
+    )
     publisher_database_url: SecretStr = Field(
         SecretStr(""), description="SQLAlchemy URL of the publisher's database; empty: SQLite in `data_dir`."
     )
@@ -56,6 +61,11 @@ class Settings(BaseSettings):
         SecretStr(""), description="SQLAlchemy URL of the notifier's database; empty: SQLite in `data_dir`."
     )
     database_pool_size: int = Field(10, ge=2, description="Connections one process keeps to its database.")
+    database_idle_seconds: float = Field(
+        30.0,
+        ge=1,
+        description="How long a transaction may stand idle before PostgreSQL ends it, with the locks it holds.",
+    )
 
     # Event log
     kafka_bootstrap_servers: str = Field(
@@ -114,6 +124,36 @@ class Settings(BaseSettings):
     )
     handshake_schedule: tuple[float, ...] = Field(
         (1, 4, 10), description="Waits before the tries of a handshake that follow a failed one."
+    )
+
+    # Retention: days that rows are kept; what is owed stays however old it is
+    keep_events_days: int = Field(
+        400,
+        ge=0,
+        description="Days the notifier keeps events with their notifications, to send again and to compare with; 0: for ever.",
+    )
+    keep_event_ids_days: int = Field(
+        800,
+        ge=0,
+        description="Days a second copy of an event is known by its id; an older one is refused and listed. 0: for ever.",
+    )
+    keep_attempts_days: int = Field(90, ge=0, description="Days the history of tries is kept; 0: for ever.")
+    keep_dead_letters_days: int = Field(
+        90, ge=0, description="Days records that could not be read are kept; 0: for ever."
+    )
+    keep_outbox_days: int = Field(
+        30,
+        ge=0,
+        description="Days the publisher can emit an event again, counted from its acceptance; 0: for ever.",
+    )
+    keep_audit_days: int = Field(
+        2192, ge=0, description="Days the audit trails of both services are kept: six years; 0: for ever."
+    )
+    error_days: int = Field(
+        30, ge=0, description="Days in `error` after which a Subscription is turned `off`; 0: never."
+    )
+    off_days: int = Field(
+        90, ge=0, description="Days in `off` after which what is owed is given up as expired; 0: never."
     )
 
     # Watching
@@ -198,7 +238,7 @@ def settings_table() -> str:
 
 def _shown(value: object) -> str:
     match value:
-        case SecretStr() | "" | {}:
+        case SecretStr() | "" | None | {}:
             return ""
         case tuple():
             first, times = value[-1], 0

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from schemas.fhir import BACKPORT_FILTER, BACKPORT_MAX_COUNT, BACKPORT_PAYLOAD_C
 from services.clock import Clock, SystemClock
 from services.database import Database
 from services.event_log_outbox import OutboxRows, OutboxSink, OutboxSource
+from services.event_log_witness import FileWitness
 from services.fhir_http import fhir_middleware
 from services.lifecycle import Lifecycle
 from services.notifier.wiring import MIGRATIONS, Notifier, open_notifier
@@ -81,6 +83,8 @@ class Notifying:
     relay: Relay
     notifier: Notifier | None = None
     client: TestClient[web.Request, web.Application] | None = None
+    witness: Path | None = None
+    """File by which it notices that its database was restored."""
     _lifecycle: Lifecycle | None = None
     _running: asyncio.Task[None] | None = None
 
@@ -98,7 +102,10 @@ class Notifying:
             log_head,
             self.relay.appended,
         )
-        self.notifier = await open_notifier(self.settings, self.clock, source, log_name="outbox")
+        witness = None if self.witness is None else FileWitness(self.witness, source)
+        self.notifier = await open_notifier(
+            self.settings, self.clock, source, log_name="outbox", witness=witness
+        )
         app = web.Application(middlewares=[fhir_middleware(self.clock)])
         self.notifier.mount(app)
         self.client = TestClient(TestServer(app))
@@ -154,7 +161,11 @@ class Notifying:
 
 @contextlib.asynccontextmanager
 async def notifying(
-    publisher_url: str, notifier_url: str, clock: Clock | None = None, **settings: Any
+    publisher_url: str,
+    notifier_url: str,
+    clock: Clock | None = None,
+    witness: Path | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Notifying]:
     """Run a notifier on two databases until the block ends."""
     clock = clock or SystemClock()
@@ -171,7 +182,7 @@ async def notifying(
     await database.close()
     async with publisher_outbox(publisher_url) as rows:
         relay = Relay(rows.database, OutboxSink(log_head), source=SOURCE, clock=clock)
-        running = Notifying(made, clock, rows, relay)
+        running = Notifying(made, clock, rows, relay, witness=witness)
         await running.start()
         try:
             yield running

@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
+
 from schemas.event import ReportEvent
 from services.clock import Clock
 from services.database import Database
 from services.event_log import Record
+from services.notifier import tables as t
 from services.notifier.enqueue.enqueue import Matched, enqueue
 from services.notifier.record.verdict import RetryPolicy
 from services.notifier.send.claims import Claimed, Room, claim
@@ -86,6 +89,16 @@ class Watched:
         """Claim what is due, send it and record what it came to."""
         await self.delivery.claim_due()
         await self.delivery.close()  # waits for the turns and records them; it may claim again
+
+    async def all_turns(self) -> None:
+        """Take turns until no lane is due."""
+        lane = t.lane.c
+        while True:
+            due = sa.select(lane.subscription_id).where(lane.due_at <= self.database.now(self.clock)).limit(1)
+            async with self.database.read() as connection:
+                if (await connection.execute(due)).first() is None:
+                    return
+            await self.turns()
 
     async def again(self, subscription: str) -> None:
         """Make a waiting lane due, as time would, and take a turn."""

@@ -1,4 +1,4 @@
-"""`vbpr deliveries`: what was delivered, what was not and why; and the one thing to do about it."""
+"""`vbpr deliveries`: what was delivered, what was not and why; and what to do about it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import typer
 
 from services import process
 from services.cli.errors import CommandError
+from services.cli.recovery import dead_letters, replay
+from services.cli.recovery.skip import skip
 from services.cli.settings_options import load
 from services.cli.watching import AsJson, DataDir, console, moment, opened, print_json, table
 from services.clock import Clock, SystemClock
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="deliveries",
-    help="See every delivery, retry and failure; have one tried now. Works whether or not the notifier runs.",
+    help="See every delivery, retry and failure; retry, skip and send again. Works whether or not the notifier runs.",
     no_args_is_help=True,
 )
 
@@ -105,6 +107,13 @@ def retry(
     process.run_until_complete(
         _retry(load(data_dir=data_dir), SystemClock(), subscription, reason, as_json=as_json)
     )
+
+
+app.command()(skip)
+app.command()(replay.resend)
+app.command()(replay.resends)
+app.command(name="cancel-resends")(replay.cancel_resends)
+app.add_typer(dead_letters.app)
 
 
 async def _list(settings: Settings, clock: Clock, wanted: Wanted, *, as_json: bool) -> None:

@@ -14,6 +14,9 @@ from services.cli.migrate import migrate
 from services.cli.notifier import notifier
 from services.cli.publish.command import publish
 from services.cli.publisher import publisher
+from services.cli.recovery.emit import emit
+from services.cli.recovery.positions import app as positions
+from services.cli.recovery.replay import recover
 from services.cli.serve import serve
 from services.cli.status import status
 
@@ -39,6 +42,9 @@ app.command(rich_help_panel=USE)(publish)
 app.command(rich_help_panel=USE)(listen)
 app.command(rich_help_panel=USE)(status)
 app.add_typer(deliveries.app, rich_help_panel=USE)
+app.command(rich_help_panel=USE)(recover)
+app.command(rich_help_panel=USE)(emit)
+app.add_typer(positions, rich_help_panel=USE)
 app.command(rich_help_panel=USE)(demo)
 
 

@@ -26,10 +26,12 @@ def notifier(port: Port = None, admin_port: AdminPort = None) -> None:
 async def _open(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Sequence[process.Service]:
     from services.cli.cluster import require_cluster
     from services.event_log_kafka.source import KafkaSource
+    from services.event_log_kafka.witness import KafkaWitness
     from services.notifier.wiring import open_notifier
 
     log = await require_cluster(settings, "notifier")
     source = KafkaSource(log, clock, group=settings.kafka_group, session=settings.kafka_session_seconds)
-    opened = await open_notifier(settings, clock, source, log_name=settings.kafka_topic)
+    witness = KafkaWitness(log, source, group=settings.kafka_group)
+    opened = await open_notifier(settings, clock, source, log_name=settings.kafka_topic, witness=witness)
     stack.push_async_callback(opened.close)  # the source is its own to close
     return (opened,)

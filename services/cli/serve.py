@@ -38,6 +38,7 @@ def serve(
 
 async def _open(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Sequence[process.Service]:
     from services.cli import databases
+    from services.event_log_witness import FileWitness
     from services.notifier.wiring import open_notifier
     from services.publisher.wiring import open_embedded_publisher
 
@@ -45,7 +46,9 @@ async def _open(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Sequ
     await databases.upgrade(settings)
     publisher, source = await open_embedded_publisher(settings, clock)
     stack.push_async_callback(publisher.close)
-    notifier = await open_notifier(settings, clock, source, log_name="outbox")
+    witness = FileWitness(settings.witness_file or settings.data_dir / "notifier.witness", source)
+    stack.callback(witness.close)
+    notifier = await open_notifier(settings, clock, source, log_name="outbox", witness=witness)
     stack.push_async_callback(notifier.close)
     return publisher, notifier
 

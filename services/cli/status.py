@@ -83,7 +83,9 @@ def _show(taken: Intake, consumed: int, overview: Overview) -> None:
         f"{totals.given_up} given up; {totals.failing} of {totals.subscriptions} subscriptions failing"
     )
     if totals.dead_letters:
-        out.print(f"unread    {totals.dead_letters} records of the log could not be read: see /ops")
+        out.print(
+            f"unread    {totals.dead_letters} records of the log could not be read: see `vbpr deliveries dead-letters list`"
+        )
     out.print()
     if not overview.subscriptions:
         out.print("Nobody has subscribed yet: POST a Subscription to /fhir/Subscription.")

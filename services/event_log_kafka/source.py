@@ -1,7 +1,7 @@
 """The notifier's end of the Kafka log.
 
-The group only shares the partitions out; where to read on comes from the database, through `seek`. What
-Kafka's own committed offsets say is never used here: they are kept for tools that show lag.
+The group only shares the partitions out; where to read on comes from the database, through `seek`. Kafka's own
+committed offsets are never read from: they show lag to tools, and bear witness when a database was restored.
 
 aiokafka's reader can stop without a word, or wait for ever, when brokers come and go. So every wait is
 bounded, and a watchdog compares what was read with the end of the log; a reader that stands still is thrown
@@ -35,7 +35,7 @@ _REQUEST_SECONDS: Final = _REBALANCE_SECONDS + 10
 """Joining a group may take a whole rebalance; our own waits are shorter, see `KafkaLog.answer`."""
 
 _FETCH_BYTES: Final = 16 * 1024 * 1024
-_COMMIT_EVERY: Final = 5.0
+_COMMIT_EVERY: Final = 1.0
 _GLANCE: Final = 0.1
 """Seconds between two looks at the assignment while nothing can be read."""
 
@@ -75,6 +75,7 @@ class KafkaSource:
         self._next: dict[TopicPartition, int] = {}  # of partitions that were sought, the next to read
         self._progress = self._checked = self._heard = self._committed = clock.monotonic()
         self._committing: asyncio.Task[None] | None = None
+        self._noted: dict[TopicPartition, tuple[int, str]] = {}  # to commit when next there is time
 
     async def assigned(self) -> frozenset[int]:
         """Return the partitions held; empty once after each rebalance, so that the change shows.
@@ -137,8 +138,28 @@ class KafkaSource:
         ends = await self._log.answer(question, "asking for the end of the log")
         return {tp.partition: int(offset) for tp, offset in ends.items()}
 
+    async def limits(self, partitions: int) -> Mapping[int, tuple[int, int]]:
+        """Return the oldest position and the end of each of the topic's partitions, held or not.
+
+        Raises:
+            LogUnavailableError: Kafka cannot be reached.
+        """
+        await self._connected()
+        every = [TopicPartition(self._log.topic, number) for number in range(partitions)]
+        oldest = await self._answer(self._consumer.beginning_offsets(every), "asking for the oldest records")
+        ends = await self._answer(self._consumer.end_offsets(every), "asking for the end of the log")
+        return {tp.partition: (int(oldest[tp]), int(ends[tp])) for tp in every}
+
+    def note(self, positions: Mapping[int, int], remark: str) -> None:
+        """Have the group remember where the caller goes on, with a remark; soon, and at best."""
+        for partition, position in positions.items():
+            self._noted[TopicPartition(self._log.topic, partition)] = (position, remark)
+
     async def close(self) -> None:
         """Leave the group, so that others take over at once; bounded, whatever state Kafka is in."""
+        if self._noted and self._committing is None and self._consumer is not None:
+            noted, self._noted = self._noted, {}
+            await end(self._commit(self._consumer, noted), "kafka-last-commit", within=_STOP_SECONDS)
         await self._discard()
 
     async def _connected(self) -> Assignment:
@@ -283,21 +304,22 @@ class KafkaSource:
         self._told = frozenset()
         self._next.clear()
         self._asked = None
+        self._noted.clear()  # of partitions that may be another's now
 
     def _commit_at_times(self) -> None:
-        """Tell Kafka now and then how far the caller has come; whether that works changes nothing here."""
+        """Tell Kafka now and then what was noted."""
         now = self._clock.monotonic()
-        if now - self._committed < _COMMIT_EVERY or not self._next or self._committing is not None:
+        if now - self._committed < _COMMIT_EVERY or not self._noted or self._committing is not None:
             return
         self._committed = now
-        self._committing = asyncio.create_task(
-            self._commit(self._consumer, dict(self._next)), name="kafka-commit"
-        )
+        noted, self._noted = self._noted, {}
+        self._committing = asyncio.create_task(self._commit(self._consumer, noted), name="kafka-commit")
 
-    async def _commit(self, consumer: Any, positions: dict[TopicPartition, int]) -> None:
+    async def _commit(self, consumer: Any, noted: dict[TopicPartition, tuple[int, str]]) -> None:
         try:
-            await self._log.answer(consumer.commit(positions), "noting positions")
+            await self._log.answer(consumer.commit(noted), "noting positions")
         except LogUnavailableError:
+            self._noted = noted | self._noted  # tried again, with what came since
             log.debug("kafka_commit_failed")
         finally:
             self._committing = None

@@ -87,6 +87,16 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Resend:
+    """A settled notification that an operator wants sent again, alone and under its own number."""
+
+    batch: Batch
+    """The one notification; a batch that carried it with others keeps its id to itself."""
+    tries: int
+    """How often sending it again has failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request, ready to send."""
 

@@ -17,6 +17,7 @@ subscription = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("kind", sa.String(8), nullable=False),  # classic, topic
     sa.Column("status", sa.String(16), nullable=False),  # requested, active, error, off
+    sa.Column("status_since", UtcDateTime, nullable=False),
     sa.Column("criteria", sa.Text, nullable=False),  # search string, or the topic's canonical
     sa.Column("filters", sa.Text, nullable=False),  # JSON array of filter strings; topic only
     sa.Column("endpoint", sa.Text, nullable=False),
@@ -34,6 +35,9 @@ subscription = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False, index=True),  # of its last change
     sa.Column("deleted", sa.Boolean, nullable=False),
 )
+sa.Index("subscription_waiting", subscription.c.status, subscription.c.status_since, subscription.c.id,
+         postgresql_where=sa.text("status IN ('error', 'off') AND NOT deleted"),
+         sqlite_where=sa.text("status IN ('error', 'off') AND NOT deleted"))  # fmt: skip
 
 revision = sa.Table(
     "revision",
@@ -72,11 +76,16 @@ lane = sa.Table(
     sa.Column("failing_since", UtcDateTime),
     sa.Column("failure", sa.String(24)),
     sa.Column("said", sa.Text),  # the last failure in words
+    sa.Column("resend_retry", sa.Integer, nullable=False, server_default="0"),  # failed resends in a row
+    sa.Column("resend_due_at", UtcDateTime),  # NULL: nothing to send again
 )
 """One row a subscription: the cursor, the lease and the plan.
 
 The plan fixes batches before their first POST: [plan_first + k*plan_size, …] up to plan_last. It stays as it
-is until its last number is settled, so a retry, a kill or another notifier sends the very same batches."""
+is until its last number is settled, so a retry, a kill or another notifier sends the very same batches.
+
+Sending again has a wait of its own, so that a resend that fails holds up nothing that is owed: an open lane is
+due when it owes something, or at `resend_due_at`."""
 sa.Index("lane_due_fresh", lane.c.due_at, postgresql_where=sa.text("retry = 0 AND due_at IS NOT NULL"),
          sqlite_where=sa.text("retry = 0 AND due_at IS NOT NULL"))  # fmt: skip
 sa.Index("lane_due_retry", lane.c.due_at, postgresql_where=sa.text("retry > 0 AND due_at IS NOT NULL"),
@@ -105,6 +114,24 @@ event = sa.Table(
     sa.Index("event_report", "report_id", "version"),
 )
 """Every event read, whoever it matched: previews, catch-up and thresholds run over it."""
+
+seen_event = sa.Table(
+    "seen_event",
+    metadata,
+    sa.Column("event_id", sa.String(36), primary_key=True),
+    sa.Column("accepted_at", UtcDateTime, nullable=False, index=True),
+)
+"""The id of every event taken in: what a second copy is known by, long after the event itself is gone.
+
+By the time of acceptance, which a copy carries too: so what `id_floor` says does not depend on two clocks."""
+
+id_floor = sa.Table(
+    "id_floor",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("accepted_at", UtcDateTime),  # NULL: every id ever seen is kept
+)
+"""One row. The ids of events accepted before this time may be gone: such an event is refused, never numbered."""
 
 notification = sa.Table(
     "notification",
@@ -142,14 +169,51 @@ attempt = sa.Table(
     sa.Index("attempt_lane", "subscription_id", "first_number", "id"),
 )
 
+resend = sa.Table(
+    "resend",
+    metadata,
+    sa.Column("subscription_id", sa.String(64), primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("requested_at", UtcDateTime, nullable=False),
+    sa.Column("client", sa.Text, nullable=False),  # who asked
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Index("resend_next", "subscription_id", "tries", "number"),
+)
+"""Settled numbers that an operator wants sent again. The lane's cursor has passed them and never goes back;
+a row lives from the request until its number was taken, refused for good or cancelled."""
+
 position = sa.Table(
     "position",
     metadata,
     sa.Column("log", sa.Text, primary_key=True),
     sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("next_position", sa.BigInteger, nullable=False),
+    sa.Column("next_position", sa.BigInteger, nullable=False),  # -1: from the oldest record on
+    sa.Column("last_event", sa.String(36)),  # id of the event before it; NULL: none, or not an event
 )
-"""Where to read on. Moved by enqueue only, together with the effect of what was read."""
+"""Where to read on. Moved by enqueue, together with the effect of what was read, or by an operator.
+
+`last_event` is what the log has to hold right before: another log under the same name is known by it."""
+
+restoration = sa.Table(
+    "restoration",
+    metadata,
+    sa.Column("id", _Id, primary_key=True, autoincrement=True),
+    sa.Column("log", sa.Text, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("skipped", sa.BigInteger, nullable=False),
+)
+"""Each time this database was found behind what its readers had reached, and how many numbers were passed over."""
+
+passed_over = sa.Table(
+    "passed_over",
+    metadata,
+    sa.Column("subscription_id", sa.String(64), primary_key=True),
+    sa.Column("first_number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("last_number", sa.BigInteger, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+)
+"""Numbers that were never given here, because they may have been given before a restoration: nothing is owed for them."""
 
 dead_letter = sa.Table(
     "dead_letter",
@@ -160,9 +224,9 @@ dead_letter = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("headers", sa.Text, nullable=False),
     sa.Column("value", sa.LargeBinary),
-    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False, index=True),
 )
-"""Records that are no event we understand, kept whole."""
+"""Records that are no event we understand, kept whole; and events too old to be known from their copies."""
 
 audit = sa.Table(
     "audit",

@@ -13,11 +13,13 @@ from schemas.capability import capability_statement
 from services.clock import Clock
 from services.database import Database, Migrations
 from services.event_log import EventSource
+from services.event_log_witness import Witness
 from services.fhir_http import json_response
 from services.lifecycle import Loop
 from services.notifier.consume.freshness import LiveIndex
 from services.notifier.consume.intake import Intake
 from services.notifier.record.verdict import RetryPolicy
+from services.notifier.retention import sweeps
 from services.notifier.send.claims import release_all
 from services.notifier.send.client import HookClient, RestHookClient
 from services.notifier.send.delivery import Delivery
@@ -28,8 +30,10 @@ from services.notifier.send.worker import Sender
 from services.notifier.subscriptions.channels import EndpointPolicy
 from services.notifier.subscriptions.http import SubscriptionRoutes
 from services.notifier.subscriptions.store import SubscriptionStore
+from services.notifier.subscriptions.timers import Patience, StatusTimers
 from services.notifier.watch.gauges import Gauges
 from services.notifier.watch.pages.overview import mount_ops
+from services.retention import PRUNING_SECONDS, Pruner
 from services.settings import Settings
 from services.wakeup import Wakeup
 
@@ -47,6 +51,7 @@ class Notifier:
         source: EventSource,
         log_name: str,
         client: HookClient,
+        witness: Witness | None = None,
     ) -> None:
         """Take an open database at its head, a log to read, and what sends."""
         self._database = database
@@ -57,8 +62,16 @@ class Notifier:
         owed = Wakeup()
         live = LiveIndex(database, settings.fhir_base)
         intake = Intake(
-            database, clock, source, live, log_name=log_name, wait=settings.poll_seconds, owed=owed
+            database,
+            clock,
+            source,
+            live,
+            log_name=log_name,
+            wait=settings.poll_seconds,
+            owed=owed,
+            witness=witness,
         )
+        self._reading = intake
         self._client = client
         sender = Sender(
             client=self._client,
@@ -79,6 +92,7 @@ class Notifier:
             depth=settings.max_json_depth,
             changed=owed.set,
         )
+        timers = StatusTimers(database, clock, Patience.of_days(settings.error_days, settings.off_days))
         poll = settings.poll_seconds
         self._intake = Loop("intake", intake.step, idle=poll)
         self.loops = [
@@ -89,6 +103,8 @@ class Notifier:
             Loop("heartbeat", self._delivery.heartbeat, idle=settings.lease_seconds / 3),
             Loop("record", self._delivery.record_finished, wake=self._delivery.finished, idle=poll),
             Loop("gauges", Gauges(database, clock).step, idle=5.0),
+            Loop("retention", Pruner(database, clock, sweeps(settings)).step, idle=PRUNING_SECONDS),
+            Loop("status timers", timers.step, idle=10.0),
         ]
 
     def mount(self, app: web.Application) -> None:
@@ -118,6 +134,8 @@ class Notifier:
         return None
 
     def _log_check(self) -> str | None:
+        if self._reading.stopped is not None:
+            return f"the event log is not read on: {self._reading.stopped}"
         failure = self._intake.failure
         return None if failure is None else f"the event log cannot be read: {failure}"
 
@@ -131,8 +149,10 @@ class Notifier:
         await self._database.close()
 
 
-async def open_notifier(settings: Settings, clock: Clock, source: EventSource, *, log_name: str) -> Notifier:
-    """Open the notifier's database and put the parts together.
+async def open_notifier(
+    settings: Settings, clock: Clock, source: EventSource, *, log_name: str, witness: Witness | None = None
+) -> Notifier:
+    """Open the notifier's database and put the parts together; `witness` notices when it was restored.
 
     Raises:
         DatabaseStateError: the database is not at this version's head.
@@ -149,7 +169,7 @@ async def open_notifier(settings: Settings, clock: Clock, source: EventSource, *
     client = RestHookClient(
         clock, private=settings.allow_private_endpoints, response_bytes=settings.response_bytes
     )
-    return Notifier(settings, clock, database, source, log_name, client)
+    return Notifier(settings, clock, database, source, log_name, client, witness)
 
 
 def open_database(settings: Settings) -> Database:
@@ -158,4 +178,5 @@ def open_database(settings: Settings) -> Database:
         settings.database_url("notifier"),
         pool_size=settings.database_pool_size,
         schema_name="notifier's database",
+        idle_seconds=settings.database_idle_seconds,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,11 +20,14 @@ from services.publisher.accept.bundle import Limits
 from services.publisher.accept.http import FhirServer
 from services.publisher.accept.pressure import Pressure
 from services.publisher.derive import StageMapping, stage_mapping
+from services.publisher.emit.again import Repeater
 from services.publisher.emit.backlog import measure
 from services.publisher.emit.relay import Relay
+from services.publisher.retention import sweeps
 from services.publisher.store.reports import Reports
 from services.publisher.store.tables import log_head, outbox, report, resource_version
 from services.publisher.store.write import Writer
+from services.retention import PRUNING_SECONDS, Pruner, Sweep
 from services.settings import Settings, SettingsError
 
 MIGRATIONS = Migrations(Path(__file__).parent / "migrations", "publisher_version")
@@ -75,9 +79,11 @@ async def open_embedded_publisher(settings: Settings, clock: Clock) -> tuple[Pub
     Raises:
         DatabaseStateError, SettingsError: as `open_publisher` says.
     """
-    publisher = await open_publisher(settings, clock, OutboxSink(log_head))
+    publisher = await _open(settings, clock, OutboxSink(log_head))
     rows = OutboxRows(outbox, resource_version, settings.fhir_base)
-    return publisher, OutboxSource(publisher.database, rows, log_head, publisher.relay.appended)
+    source = OutboxSource(publisher.database, rows, log_head, publisher.relay.appended)
+    kept = sweeps(settings, lambda: source.needed_from)
+    return _pruned(publisher, clock, kept), source
 
 
 async def open_publisher(settings: Settings, clock: Clock, sink: EventSink) -> Publisher:
@@ -87,6 +93,16 @@ async def open_publisher(settings: Settings, clock: Clock, sink: EventSink) -> P
         DatabaseStateError: the database is empty or of another version; says what to do.
         SettingsError: a payer's stage tags name something that is no stage.
     """
+    return _pruned(await _open(settings, clock, sink), clock, sweeps(settings))
+
+
+def _pruned(publisher: Publisher, clock: Clock, kept: Mapping[str, Sweep]) -> Publisher:
+    pruner = Pruner(publisher.database, clock, kept)
+    loop = Loop("publisher retention", pruner.step, idle=PRUNING_SECONDS)
+    return replace(publisher, loops=(*publisher.loops, loop))
+
+
+async def _open(settings: Settings, clock: Clock, sink: EventSink) -> Publisher:
     try:
         stages = stage_mapping(settings.stage_tags)
     except ValueError as wrong:
@@ -105,7 +121,9 @@ async def _put_together(
 ) -> Publisher:
     base_url = settings.fhir_base
     relay = Relay(opened, sink, source=base_url, clock=clock)
-    emit = Loop("emit", relay.emit, idle=settings.poll_seconds)
+    repeater = Repeater(relay, opened, sink, source=base_url, clock=clock, every=settings.poll_seconds)
+    # One loop for both: a sink is asked by one at a time.
+    emit = Loop("emit", repeater.emit, idle=settings.poll_seconds)
     pressure = Pressure(settings.outbox_limit)
     writer = Writer(opened, clock, Reports(clock, base_url, stages), emit.wake)
     limits = Limits(settings.max_report_bytes, settings.max_bundle_bytes, settings.max_json_depth)
@@ -131,6 +149,7 @@ def open_database(settings: Settings) -> Database:
         settings.database_url("publisher"),
         pool_size=settings.database_pool_size,
         schema_name="publisher's database",
+        idle_seconds=settings.database_idle_seconds,
     )
 
 

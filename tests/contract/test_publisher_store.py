@@ -211,6 +211,19 @@ async def test_the_same_content_of_two_clients_is_two_resources(publisher: Publi
     assert effects == [(Effect.CREATED, "a"), (Effect.CREATED, "b"), (Effect.UNCHANGED, "a")]
 
 
+@pytest.mark.parametrize("resource", [performance(), quality()], ids=["performance", "quality"])
+async def test_a_report_takes_few_statements(publisher: Publishing, resource: Resource) -> None:
+    """Each is a round trip, or a change of thread: what a report costs, whatever its size."""
+    said: list[str] = []
+    for engine in publisher.database.engines:
+        sa.event.listen(engine.sync_engine, "before_cursor_execute", lambda *call: said.append(call[2]))
+    await publisher.put(resource)
+    first = len(said)
+    await publisher.put({**resource, "date": "2026-03-04"})
+    assert 5 < first <= 15, said
+    assert 5 < len(said) - first <= 16, said[first:]
+
+
 async def test_every_write_is_in_the_audit(publisher: Publishing) -> None:
     await _store(publisher, performance(), principal=LOCAL)
     await _store(publisher, performance(score=4), principal=LOCAL)

@@ -23,6 +23,11 @@ from tests.service.commands import run
 SESSION_SECONDS = "6"
 """Silence after which Kafka gives a dead notifier's partitions away: the shortest that brokers allow."""
 
+NO_NEW_EVENT = "lock table event in exclusive mode"
+"""Enqueue waits here once it has moved the position, which nobody sees before it commits."""
+NO_NEW_POSITION = "select from position for update"
+"""Enqueue waits here at its first statement."""
+
 
 @dataclass(slots=True)
 class Cluster:
@@ -64,10 +69,10 @@ class Cluster:
             await connection.close()
 
     @contextlib.asynccontextmanager
-    async def locked(self, table: str) -> AsyncIterator[None]:
-        """Keep everyone from writing to a table of the notifiers' database; reading goes on."""
+    async def locked(self, statement: str) -> AsyncIterator[None]:
+        """Hold the locks that a statement takes in the notifiers' database: the test steps in between there."""
         async with self.connected() as connection, connection.transaction():
-            await connection.execute(f"lock table {table} in exclusive mode")
+            await connection.execute(statement)
             yield
 
     async def waits(self, among: set[str], within: float = 30.0) -> str:
@@ -84,13 +89,19 @@ class Cluster:
 
 @contextlib.asynccontextmanager
 async def cluster(
-    vbpr: VbprProcesses, postgresql: SharedPostgreSQL, kafka: str, *, partitions: int = 1
+    vbpr: VbprProcesses,
+    postgresql: SharedPostgreSQL,
+    kafka: str,
+    *,
+    partitions: int = 1,
+    idle_seconds: float = 30,
+    settings: Mapping[str, str] = DELIVERY,
 ) -> AsyncIterator[Cluster]:
     """Migrate two new databases, make a new topic, and run a publisher; notifiers are for the test to start."""
     names = [await asyncio.to_thread(postgresql.create_database) for _ in range(2)]
     run_name = secrets.token_hex(6)
     settings = {
-        **DELIVERY,
+        **settings,
         "VBPR_PUBLISHER_DATABASE_URL": postgresql.url(names[0]),
         "VBPR_NOTIFIER_DATABASE_URL": postgresql.url(names[1]),
         "VBPR_KAFKA_BOOTSTRAP_SERVERS": kafka,
@@ -98,6 +109,7 @@ async def cluster(
         "VBPR_KAFKA_GROUP": f"test-{run_name}",
         "VBPR_KAFKA_PARTITIONS": str(partitions),
         "VBPR_KAFKA_SESSION_SECONDS": SESSION_SECONDS,
+        "VBPR_DATABASE_IDLE_SECONDS": str(idle_seconds),
     }
     migrated = await run("migrate", settings=settings)
     assert migrated.code == 0, migrated.err

@@ -24,6 +24,7 @@ from tools.server_process import LOOPBACK
 Status: TypeAlias = int | None
 Before: TypeAlias = Callable[[Reading], Awaitable[Status]]
 After: TypeAlias = Callable[[Reading], Awaitable[None]]
+Respond: TypeAlias = Callable[[web.Request, Reading], Awaitable[web.StreamResponse | None]]
 _KEPT_HEADERS = ("content-type", "webhook-id", "webhook-timestamp")
 
 
@@ -36,9 +37,14 @@ async def answer(_reading: Reading) -> None:
     """Send the answer at once: the ordinary case."""
 
 
+async def respond(_request: web.Request, _reading: Reading) -> web.StreamResponse | None:
+    """Answer with the status and nothing else: the ordinary case."""
+    return None
+
+
 @dataclass(slots=True)
 class Endpoint:
-    """A running endpoint. `before` and `after` may be replaced at any moment."""
+    """A running endpoint. `before`, `after` and `respond` may be replaced at any moment."""
 
     url: str
     path: Path
@@ -48,6 +54,10 @@ class Endpoint:
     """Asked before a request is put on record; its status is the answer, `None` takes nothing."""
     after: After = answer
     """Awaited once a request is on record, before the answer is sent."""
+    respond: Respond = respond
+    """Asked for the answer itself, if it is more than a status; the status on record is the one of `before`."""
+    others: list[str] = field(default_factory=list)
+    """Further URLs it is reached at."""
 
     def taken(self, subscription: str) -> list[int]:
         """Return the numbers it has taken for a subscription, in the order they were first taken."""
@@ -62,13 +72,13 @@ class Endpoint:
 
 
 @contextlib.asynccontextmanager
-async def listening(folder: Path) -> AsyncIterator[Endpoint]:
-    """Serve an endpoint on a free loopback port."""
+async def listening(folder: Path, *, others: int = 0) -> AsyncIterator[Endpoint]:
+    """Serve an endpoint on a free loopback port, and on so many others: a sender takes each for one of its own."""
     endpoint = Endpoint("", folder / "received.ndjson")
     record, lanes, clock = Record(endpoint.path), Lanes(), SystemClock()
     ended = asyncio.Event()
 
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         reading = read_request(request.method, request.path, headers, body)
@@ -89,6 +99,8 @@ async def listening(folder: Path) -> AsyncIterator[Endpoint]:
         await record.append(entry)
         endpoint.entries.append(entry)
         await endpoint.after(reading)
+        if (own := await endpoint.respond(request, reading)) is not None:
+            return own
         if status is None:
             await ended.wait()
         return web.Response(status=status or 503)
@@ -97,8 +109,9 @@ async def listening(folder: Path) -> AsyncIterator[Endpoint]:
     app.router.add_route("*", "/{tail:.*}", handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    await web.TCPSite(runner, LOOPBACK, 0).start()
-    endpoint.url = f"http://{LOOPBACK}:{runner.addresses[0][1]}"
+    for _ in range(1 + others):
+        await web.TCPSite(runner, LOOPBACK, 0).start()
+    endpoint.url, *endpoint.others = (f"http://{LOOPBACK}:{port}" for _, port in runner.addresses)
     try:
         yield endpoint
     finally:

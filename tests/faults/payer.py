@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import aiohttp
 import orjson
 
 from schemas import examples
+from services.clock import SystemClock
 from tests.conditions import eventually
 
 _FHIR = {"Content-Type": "application/fhir+json"}
@@ -27,6 +30,7 @@ class Payer:
     """The publisher's base."""
     session: aiohttp.ClientSession
     accepted: list[dict[str, Any]] = field(default_factory=list)
+    """Each with the time of its acknowledgement, `at`, which the ledger does not read."""
 
     async def publish(self, *texts: str) -> None:
         """PUT each text until it is acknowledged, in order.
@@ -55,7 +59,8 @@ class Payer:
             # Not an assertion error: that would mean "not yet".
             raise RuntimeError(f"PUT {url} was answered {answer.status}: {said}")
         version = int(answer.headers["ETag"].removeprefix('W/"').removesuffix('"'))
-        return {"id": resource["id"], "version": version, "status": answer.status, "body": text}
+        acknowledged = {"id": resource["id"], "version": version, "status": answer.status, "body": text}
+        return acknowledged | {"at": SystemClock().now().isoformat()}
 
 
 def parties_and_contracts() -> list[str]:
@@ -70,9 +75,15 @@ def reports() -> list[str]:
 
 def varied(text: str, count: int) -> list[str]:
     """Return so many later versions of a report, each dated a day of its own."""
+    return list(itertools.islice(versions(text), count))
+
+
+def versions(text: str) -> Iterator[str]:
+    """Yield later versions of a report without end, each dated a day of its own."""
     resource = orjson.loads(text)
-    days = (f"2026-{1 + at // 28:02}-{1 + at % 28:02}" for at in range(count))
-    return [orjson.dumps(resource | {"date": day}).decode() for day in days]
+    for days in itertools.count():
+        day = dt.date(2026, 1, 1) + dt.timedelta(days)
+        yield orjson.dumps(resource | {"date": day.isoformat()}).decode()
 
 
 def _texts(paths: Iterable[Path]) -> list[str]:

@@ -111,7 +111,9 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene(folder: Path, publisher: str, settings: Mapping[str, str]) -> AsyncIterator[Scene]:
+async def scene(
+    folder: Path, publisher: str, settings: Mapping[str, str], *, other_endpoints: int = 0
+) -> AsyncIterator[Scene]:
     """Set one up; `publisher` is the FHIR base that reports go to."""
-    async with listening(folder) as endpoint, aiohttp.ClientSession() as session:
+    async with listening(folder, others=other_endpoints) as endpoint, aiohttp.ClientSession() as session:
         yield Scene(folder, endpoint, session, settings, Payer(publisher, session))

@@ -10,14 +10,16 @@ import pytest
 
 from services.cli.listen.reading import Reading
 from tests.conditions import eventually
-from tests.faults.payer import parties_and_contracts, reports
+from tests.faults.payer import parties_and_contracts, reports, varied
 from tests.faults.scene import DELIVERY, Scene, scene
 from tests.processes import VbprProcess, VbprProcesses
 
-LAST = 17
-"""The topic subscription is owed this many of the example reports (`schemas/examples/README.md`)."""
+CORRECTIONS = 8
+"""Versions that follow the last example report; both subscriptions are told of each."""
+CLASSIC, TOPIC = 4 + CORRECTIONS, 17 + CORRECTIONS
+"""What the two are owed, the examples' share by `schemas/examples/README.md`."""
 HANDSHAKE = 0
-KILLS = {HANDSHAKE: False, 1: False, 5: True, 9: False, LAST: False}
+KILLS = {HANDSHAKE: False, 1: False, 5: True, 9: False, TOPIC: False}
 """Event number → whether the receiver has taken the notification when it kills the one that sends it."""
 AHEAD = 16
 """Most notifications that may be sent before the first of them is recorded."""
@@ -31,10 +33,10 @@ async def test_the_receiver_kills_the_sender_before_it_answers(vbpr: VbprProcess
         classic = await here.subscribe(serve.fhir, "classic")
         topic = await here.subscribe(serve.fhir, "topic")
         killer.begin(topic)
-        await here.payer.publish(*parties_and_contracts(), *reports())
+        await here.payer.publish(*parties_and_contracts(), *reports(), *varied(reports()[-1], CORRECTIONS))
         await eventually(lambda: not killer.left, within=60, what="the last kill")
         await killer.revived()
-        await here.told({classic: 4, topic: LAST})
+        await here.told({classic: CLASSIC, topic: TOPIC})
         await here.settled()
         await here.closes()
         check(here.endpoint.readings(topic))

@@ -303,6 +303,17 @@ def test_an_accepted_number_under_another_webhook_id_is_named() -> None:
     assert judged.problems == ("event 2 was accepted before under webhook-id s1_2-2",)
 
 
+def test_an_accepted_number_may_come_back_alone() -> None:
+    """An operator had one of a batch sent again: a duplicate under an id of its own."""
+    lanes = Lanes()
+    lanes.judge(topic(bundle("handshake"), "s1_handshake-1"), accepted=True)
+    lanes.judge(told(1, 2, 3), accepted=True)
+    for _ in range(2):
+        judged = lanes.judge(told(2), accepted=True)
+        assert (judged.duplicate, judged.problems) == (True, ())
+    assert lanes.judge(told(1, 2, 3), accepted=True).duplicate
+
+
 def test_a_refused_batch_may_come_back_split() -> None:
     lanes = Lanes()
     lanes.judge(HANDSHAKE, accepted=True)

@@ -52,7 +52,8 @@ class Client:
     async def look_after(self, *, restless: float) -> None:
         """Ask again when the Subscription is in `error` or `off`; now and then leave, and perhaps come back."""
         while not self.deleted:
-            await asyncio.sleep(self.chance.between(20, 60))  # noqa: TID251  # virtual time
+            rest = self.machines[0].site.settings.poll_seconds * self.chance.between(2, 10)
+            await asyncio.sleep(rest)  # noqa: TID251  # virtual time
             status = await self._status()
             if status in {Status.ERROR, Status.OFF}:
                 await self.subscribe()

@@ -16,6 +16,10 @@ from tests.simulation.chance import Chance
 from tests.simulation.loop import Process, VirtualLoop, current
 
 
+HOT = 20
+"""How much likelier a fault is where something is at stake."""
+
+
 class Fault(StrEnum):
     """What can happen."""
 
@@ -64,14 +68,15 @@ class Dice:
     slow_until: float = -1.0
     full_until: float = -1.0
 
-    async def roll(self, place: str, *own: Fault) -> Fault | None:
+    async def roll(self, place: str, *own: Fault, hot: bool = False) -> Fault | None:
         """Pass a place where a process waits; `own` are the faults that the caller itself can bring about.
 
-        Returns the one that it shall bring about now. Does not return to a process that is killed here.
+        A hot place is one where something is at stake: most of a run is looking in vain, and strikes there show
+        little. Returns what the caller shall bring about now. Does not return to a process that is killed here.
         """
         process = current()
         assert process is not None, "only processes roll dice"
-        fault = self._draw(own)
+        fault = self._draw(own, self.weather.often * (HOT if hot else 1))
         if fault is not None:
             self.happened[f"{fault} at {place}"] += 1
             match fault:
@@ -90,8 +95,8 @@ class Dice:
             await self._pause(self.weather.pause)
         return None
 
-    def _draw(self, own: tuple[Fault, ...]) -> Fault | None:
-        if self.calm or self.happened.total() >= self.weather.most or not self.chance.happens(self.weather.often):
+    def _draw(self, own: tuple[Fault, ...], probability: float) -> Fault | None:
+        if self.calm or self.happened.total() >= self.weather.most or not self.chance.happens(probability):
             return None
         fault = self.chance.one_of(self.weather.faults)
         return fault if fault not in {Fault.CUT, Fault.LOST_ANSWER} or fault in own else None

@@ -61,6 +61,7 @@ class Connection:
         self.shutdown = False
         self._patience = patience
         self._forget = forget
+        self._changes = 0
         self._conn = raw
         self._tx = _Inline()
 
@@ -79,11 +80,13 @@ class Connection:
         self.raw.create_function(*args, **kwargs)
 
     async def commit(self) -> None:
-        await self._pass("commit")
+        hot = not self.broken and self.raw.total_changes > self._changes
+        await self._pass("commit", Fault.CUT, hot=hot)
         if self.dice.full:
             raise sqlite3.OperationalError("database or disk is full")
         await self.patiently(self.raw.commit)
-        await self._pass("committed", Fault.LOST_ANSWER)
+        self._changes = self.raw.total_changes
+        await self._pass("committed", Fault.LOST_ANSWER, hot=hot)
 
     async def rollback(self) -> None:
         if self.broken:
@@ -127,8 +130,8 @@ class Connection:
             waited += pause
             await asyncio.sleep(pause)  # noqa: TID251  # virtual time: the loop is this run's own
 
-    async def _pass(self, place: str, *own: Fault) -> None:
-        fault = await self.dice.roll(place, *own)
+    async def _pass(self, place: str, *own: Fault, hot: bool = False) -> None:
+        fault = await self.dice.roll(place, *own, hot=hot)
         if fault is not None:
             self.broken = True
             self.raw.close()

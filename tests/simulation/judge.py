@@ -97,6 +97,38 @@ def _state(lanes: Mapping[str, Any], given_up: Mapping[Any, str], id_: str, numb
     return "delivered" if number < lanes[id_][0] else "owed"
 
 
+class Glance:
+    """A look now and then at whether anything is still to be done."""
+
+    def __init__(self, folder: Path, kafka: SimulatedKafka | None) -> None:
+        """Keep both files open until `close`."""
+        self._publisher = sqlite3.connect(folder / "publisher.sqlite")
+        self._notifier = sqlite3.connect(folder / "notifier.sqlite")
+        self._kafka = kafka
+
+    def settled(self) -> bool:
+        """Tell whether all is in the log, all of that taken in, and all that is owed delivered."""
+        if _one(self._notifier, "SELECT count(*) FROM lane WHERE state <> 'open' OR next_number <= last_number"):
+            return False
+        if _one(self._publisher, "SELECT count(*) FROM outbox WHERE place_position IS NULL"):
+            return False
+        ends = (
+            _one(self._publisher, "SELECT coalesce(sum(next_position), 0) FROM log_head")
+            if self._kafka is None
+            else sum(len(log) for log in self._kafka.partitions)
+        )
+        return ends == _one(self._notifier, "SELECT coalesce(sum(next_position), 0) FROM position")
+
+    def close(self) -> None:
+        self._publisher.close()
+        self._notifier.close()
+
+
+def _one(db: sqlite3.Connection, statement: str) -> Any:
+    ((found,),) = db.execute(statement).fetchall()
+    return found
+
+
 @dataclass(frozen=True)
 class Run:
     """What is judged."""
@@ -139,6 +171,18 @@ def _durable(books: Books, acknowledged: Sequence[Acknowledged]) -> Iterator[str
             yield f"{each.type}/{each.id} version {each.version} was acknowledged and is not there"
         elif said(exact(found.body)) != said(exact(each.text.decode())):
             yield f"{each.type}/{each.id} version {each.version} is not what was acknowledged"
+    yield from _twice(books.versions)
+
+
+def _twice(versions: Sequence[Accepted]) -> Iterator[str]:
+    """Yield what was stored a second time because it was sent a second time: every score here is another one."""
+    latest: dict[str, object] = {}
+    for each in versions:
+        content = said(exact(each.body))
+        for id_, known in latest.items():
+            if known == content and each.resource["resourceType"] == "MeasureReport":
+                yield f"{each.id} version {each.version} says what {id_} said already"
+        latest[each.id] = content
 
 
 def _emitted(books: Books, told: History, poison: int) -> Iterator[str]:
@@ -181,6 +225,7 @@ def _client(
         yield f"{owed} are still owed, status {run.books.statuses.get(client.id)}"
     yield from _given_up(run, client, mine)
     yield from _afterwards(run, client, mine)
+    yield from _at_once(mine)
 
 
 def _must(client: Client, event: Event, began: Mapping[Any, float]) -> bool:
@@ -209,6 +254,15 @@ def _afterwards(run: Run, client: Client, seen: Sequence[Seen]) -> Iterator[str]
         for each in seen:
             if left + run.lease < each.decided_at < back and not client.unsure:
                 yield f"{each.arrival.webhook_id} was sent {each.decided_at - left:.0f} s after it had left"
+
+
+def _at_once(seen: Sequence[Seen]) -> Iterator[str]:
+    """A lane is one process's at a time: nobody begins a request while another's is under way in its time."""
+    begun = sorted(seen, key=lambda each: each.decided_at)
+    for one, other in zip(begun, begun[1:], strict=False):
+        until = min(one.at, one.decided_at + one.deadline)
+        if other.sender is not one.sender and other.decided_at < until:
+            yield f"{other.sender.name} began {other.arrival.webhook_id} while {one.sender.name} sent {one.arrival.webhook_id}"
 
 
 def finding_kind(finding: str) -> str:

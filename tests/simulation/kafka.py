@@ -110,7 +110,7 @@ class SimulatedKafka:
     async def coordinate(self) -> None:
         """Look after the group for as long as the run lasts."""
         while True:
-            await asyncio.sleep(1.0)  # noqa: TID251  # virtual time: the loop is this run's own
+            await asyncio.sleep(2.0)  # noqa: TID251  # virtual time: the loop is this run's own
             for member in list(self.members):
                 silent = member.process.frozen or not member.process.alive
                 if not silent:
@@ -134,7 +134,7 @@ class SimulatedSink:
     async def append(self, transaction: AsyncConnection, events: Sequence[ReportEvent]) -> Sequence[Place]:
         """Append the events in their order, or some of them, or none and later."""
         kafka, chance = self._kafka, self._kafka.chance
-        await self._dice.roll("append")
+        await self._dice.roll("append", hot=True)
         if kafka.down:
             await asyncio.sleep(chance.between(0.1, 10))  # noqa: TID251  # virtual time
             raise LogUnavailableError("the simulated broker is down")
@@ -142,7 +142,7 @@ class SimulatedSink:
             await self._go_wrong(events)
             raise LogUnavailableError("the simulated broker did not acknowledge")
         places = [kafka.put(event) for event in events]
-        await self._dice.roll("appended")
+        await self._dice.roll("appended", hot=True)
         return places
 
     async def _go_wrong(self, events: Sequence[ReportEvent]) -> None:
@@ -204,7 +204,7 @@ class SimulatedSource:
             self._require_broker()
             if not self._heard(member):
                 records = self._look(member, at_most)
-        await self._dice.roll("records")
+        await self._dice.roll("records", hot=bool(records))
         return records
 
     async def ends(self) -> Mapping[int, int]:

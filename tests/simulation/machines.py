@@ -1,13 +1,14 @@
-"""Processes as an operator has them: put together as production's wiring does, started, ended, started again.
+"""Processes as an operator has them: put together by production's wiring, started, ended, started again.
 
-Only driver, log, socket and clock are other than production's. One SQLite file that several processes share
-stands for a PostgreSQL: each process has its own `Database`, and all go by the server's clock.
+Only driver, log, socket and clock are other than production's: `furnish` puts them where the wirings find them.
+One SQLite file that several processes share stands for a PostgreSQL: each process has its own `Database`, and
+all go by the server's clock.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,15 +16,14 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+import services.notifier.wiring as notifier_wiring
+import services.publisher.wiring as publisher_wiring
 from services.clock import Clock
 from services.database import Database
 from services.event_log import EventSource
-from services.event_log_outbox import OutboxRows, OutboxSink, OutboxSource
-from services.lifecycle import Lifecycle
-from services.notifier.wiring import Notifier
-from services.publisher.derive import stage_mapping
-from services.publisher.store.tables import log_head, outbox, resource_version
-from services.publisher.wiring import Publisher, _put_together
+from services.lifecycle import Lifecycle, Loop
+from services.notifier.wiring import Notifier, open_notifier
+from services.publisher.wiring import Publisher, open_embedded_publisher, open_publisher
 from services.settings import Settings
 from tests.simulation.chance import Chance, SimulatedClock
 from tests.simulation.dice import Dice, Fault
@@ -33,8 +33,8 @@ from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.receivers import Receivers, SimulatedHooks
 
 T = TypeVar("T")
-WATCHING = ("gauges", "consumer lag", "outbox gauges")
-"""Loops that only measure: they look rarely here."""
+RARE = ("gauges", "consumer lag", "outbox gauges", "retention", "publisher retention", "status timers")
+"""Loops that measure, or work on a scale of days: they look rarely here."""
 
 
 class UnansweredError(Exception):
@@ -68,6 +68,19 @@ class Site:
     """`None`: one machine, whose outbox is the log."""
     server_clock: SimulatedClock
 
+    def furnish(self) -> None:
+        """Have both wirings take this run's databases and endpoints instead of the machine's own."""
+        _stand_in(publisher_wiring, "open_database", lambda _: self.database("publisher"))
+        _stand_in(notifier_wiring, "open_database", lambda _: self.database("notifier"))
+        _stand_in(
+            notifier_wiring,
+            "RestHookClient",
+            lambda clock, **_: SimulatedHooks(self.receivers, self.dice, clock),
+        )
+        if self.kafka is not None:
+            # The file stands for a server here: it is nobody's own.
+            _stand_in(notifier_wiring, "release_all", _nothing)
+
     def database(self, name: str) -> Database:
         url = f"sqlite+aiosqlite:///{self.folder / name}.sqlite"
         driver = {"async_creator_fn": self.disk.connect}
@@ -76,6 +89,15 @@ class Site:
         served = ServedDatabase(url, driver=driver)
         served.served_by = self.server_clock
         return served
+
+
+async def _nothing(*_: Any) -> None:
+    return
+
+
+def _stand_in(module: Any, name: str, by: Any) -> None:
+    assert hasattr(module, name), f"{module.__name__} has no {name} any more"
+    setattr(module, name, by)
 
 
 @dataclass(eq=False)
@@ -122,32 +144,21 @@ class Machine:
     async def _boot(self) -> None:
         site, clock = self.site, self.clock
         source: EventSource
-        wake: list[Any] = []
-        if "publisher" in self.roles:
-            sink = OutboxSink(log_head) if site.kafka is None else SimulatedSink(site.kafka, site.dice)
-            self.publisher = await _put_together(
-                site.settings, clock, sink, site.database("publisher"), stage_mapping({})
-            )
-            wake = [*self.publisher.loops]
-        if "notifier" in self.roles:
-            if site.kafka is None:
-                assert self.publisher is not None
-                rows = OutboxRows(outbox, resource_version, site.settings.fhir_base)
-                source = OutboxSource(
-                    self.publisher.database, rows, log_head, self.publisher.relay.appended
-                )
-            else:
-                source = SimulatedSource(site.kafka, site.dice)
-            hooks = SimulatedHooks(site.receivers, site.dice, clock)
-            log_name = "outbox" if site.kafka is None else "kafka"
-            self.notifier = Notifier(
-                site.settings, clock, site.database("notifier"), source, log_name, hooks
-            )
-            wake += self.notifier.loops
+        loops: list[Loop] = []
+        if site.kafka is None:
+            self.publisher, source = await open_embedded_publisher(site.settings, clock)
+            self.notifier = await open_notifier(site.settings, clock, source, log_name="outbox")
+        elif "publisher" in self.roles:
+            self.publisher = await open_publisher(site.settings, clock, SimulatedSink(site.kafka, site.dice))
+        else:
+            source = SimulatedSource(site.kafka, site.dice)
+            self.notifier = await open_notifier(site.settings, clock, source, log_name="kafka")
+        for service in (self.publisher, self.notifier):
+            loops += () if service is None else service.loops
         self.lifecycle = Lifecycle(clock)
-        for loop in wake:
-            if loop.name in WATCHING:
-                loop.idle = 300.0
+        for loop in loops:
+            if loop.name in RARE:
+                loop.idle = 120.0
             self.lifecycle.add(loop)
 
     def kill(self) -> None:
@@ -205,7 +216,7 @@ class Machine:
             raise UnansweredError
         task = site.loop.spawn(work(self), f"request to {self.name}", self.process)
         done, _ = await asyncio.wait({task}, timeout=at_most)
-        if not done or (not site.dice.calm and site.chance.happens(0.02)):
+        if not done or (not site.dice.calm and site.chance.happens(0.05)):
             raise UnansweredError
         return task.result()
 

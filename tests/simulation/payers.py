@@ -74,9 +74,9 @@ class Payer:
 
     async def _step(self) -> None:
         match self.chance.whole(0, 9):
-            case 0 | 1 | 2:
+            case 0 | 1:
                 await self.send(Sent(self._new()))
-            case 3:
+            case 2 | 3:
                 await self.send(Sent(self._new(named=False), creates=True))
             case 4 | 5 | 6 if self._reports:
                 await self.send(self._changed())

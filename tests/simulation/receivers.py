@@ -55,6 +55,8 @@ class Seen:
     """What it answered, whether or not that got through."""
     decided_at: float
     """When the sender began it."""
+    deadline: float
+    """How long it waited at most."""
     at: float
     sender: Process
 
@@ -101,14 +103,14 @@ class Receivers:
         await self._wait(chance.between(0.001, 0.05))
         mood = receiver.mood(self.loop.time())
         if mood is Mood.HANGS:
-            await asyncio.Event().wait()
+            await self._wait(1e9)
         if mood is Mood.SLOW:
             await self._wait(chance.between(1, 40))
         if mood is Mood.RESETS:
             raise ConnectionResetError
         status = _STATUS.get(mood) or (REFUSES if self._disliked(receiver, request) else chance.one_of((200, 202, 204)))
         arrival = read(request, status)
-        receiver.seen.append(Seen(arrival, status, decided_at, self.loop.time(), sender))
+        receiver.seen.append(Seen(arrival, status, decided_at, request.deadline, self.loop.time(), sender))
         if mood is Mood.LOSES_ANSWERS:
             raise ConnectionResetError
         return status, chance.between(1, 120) if mood in {Mood.BUSY, Mood.LIMITS} else None
@@ -184,7 +186,7 @@ class SimulatedHooks:
         except ConnectionResetError:
             return Answer(None, Failure.RESET, "reset", self._took(started))
         finally:
-            await self._dice.roll("answered")
+            await self._dice.roll("answered", hot=True)
         if 200 <= status < 300:
             return Answer(status, None, f"answered {status}", self._took(started))
         return Answer(status, failure_of(status), f"answered {status}", self._took(started), retry_after)

@@ -1,8 +1,8 @@
 """Whether the event numbers of each subscription come 1, 2, 3 … without a gap, first copies in order.
 
 At least once is allowed: the same numbers under the same `webhook-id` are a duplicate, counted and no fault.
-Numbers that were answered with 2xx may not come back under another `webhook-id`; numbers that were refused
-may (a refused batch is split).
+Numbers that were answered with 2xx may not come back under another `webhook-id`, except one that comes alone:
+an operator had it sent again. Numbers that were refused may (a refused batch is split).
 """
 
 from __future__ import annotations
@@ -66,13 +66,14 @@ def _numbers(lane: Lane, reading: Reading, *, accepted: bool) -> Judgement:
     if reading.kind == "topic" and lane.handshakes == 0:
         problems.append("an event came before any handshake was accepted")
     known = {lane.accepted.get(number) for number in reading.numbers}
-    duplicate = known == {reading.webhook_id}
+    alone = first == last and first in lane.accepted
+    duplicate = alone or known == {reading.webhook_id}
     again = sorted(
         number
         for number in reading.numbers
         if lane.accepted.get(number, reading.webhook_id) != reading.webhook_id
     )
-    if again:
+    if again and not alone:
         problems.append(f"event {again[0]} was accepted before under webhook-id {lane.accepted[again[0]]}")
     late = [number for number in reading.numbers if number <= lane.highest and number not in lane.offered]
     if late:
@@ -81,6 +82,6 @@ def _numbers(lane: Lane, reading: Reading, *, accepted: bool) -> Judgement:
         problems.append(f"event {lane.highest + 1} was expected, {first} came: a gap or out of order")
     lane.highest = max(lane.highest, last)
     lane.offered.update(reading.numbers)
-    if accepted:
+    if accepted and not alone:
         lane.accepted.update(dict.fromkeys(reading.numbers, reading.webhook_id))
     return Judgement(duplicate=duplicate, problems=tuple(problems))

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.database import Database
 from services.notifier.tables import position
 
+FROM_OLDEST: Final = -1
+"""The position of a partition that an operator has told us to read from its oldest record on."""
 
-async def load(database: Database, log_name: str, partitions: Iterable[int]) -> dict[int, int]:
-    """Return the next position of each partition that has one; the others were never read."""
-    async with database.read() as connection:
-        rows = await connection.execute(
-            sa.select(position.c.partition, position.c.next_position).where(
-                position.c.log == log_name, position.c.partition.in_(list(partitions))
-            )
-        )
-        return {row.partition: row.next_position for row in rows}
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where one partition is read on, and what was read right before."""
+
+    next_position: int
+    last_event: str | None
+
+
+async def load(connection: AsyncConnection, log_name: str, *, lock: bool = False) -> dict[int, Kept]:
+    """Return the position of each partition of the log that has one; the others were never read."""
+    statement = (
+        sa.select(position.c.partition, position.c.next_position, position.c.last_event)
+        .where(position.c.log == log_name)
+        .order_by(position.c.partition)
+    )
+    rows = await connection.execute(statement.with_for_update() if lock else statement)
+    return {row.partition: Kept(row.next_position, row.last_event) for row in rows}

@@ -7,7 +7,7 @@ is a copy finds it moved and commits nothing. Locks: positions, then counters, t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -15,10 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas.event import headers
 from services.clock import Clock
 from services.database import Database
 from services.event_log import Record
 from services.notifier import tables as t
+from services.notifier.enqueue.seen import Standing, remember, standings
 from services.notifier.model import LaneState
 from services.notifier.send.notices import announce
 
@@ -40,6 +42,13 @@ class Enqueued:
     repeated: int
     dead_letters: int
     notifications: int
+    refused: tuple[Matched, ...] = ()
+    """Events too old to be known from copies: not numbered, and to be listed by the caller."""
+
+
+TOO_OLD = (
+    "accepted before the oldest event id that is kept: it may have been taken in before, so it gets no number"
+)
 
 
 class StalePositionError(Exception):
@@ -54,27 +63,46 @@ async def enqueue(
     Raises:
         StalePositionError: nothing was committed; the positions have to be loaded again.
     """
-    after = {matched.record.partition: matched.record.position + 1 for matched in batch}
+    last = {matched.record.partition: matched.record for matched in batch}
     async with database.write() as connection:
-        await _move(connection, log_name, at, after)
-        fresh, repeated = await _unseen(connection, batch)
-        seqs = await _keep_events(connection, clock, fresh)
-        owed = await _number(connection, fresh, seqs)
-        await _owe(connection, database, clock, owed)
-        dead = await _bury(connection, clock, log_name, batch)
-        if owed:
-            await announce(connection)
-    return Enqueued(after, len(fresh), repeated, dead, len(owed))
+        await _move(connection, log_name, at, last)
+        taken = await take_in(connection, database, clock, batch)
+        poison = [matched for matched in batch if matched.record.event is None]
+        dead = await _bury(connection, clock, log_name, [*poison, *taken.refused])
+    after = {partition: record.position + 1 for partition, record in last.items()}
+    return replace(taken, positions=after, dead_letters=dead)
+
+
+async def take_in(
+    connection: AsyncConnection, database: Database, clock: Clock, batch: Sequence[Matched]
+) -> Enqueued:
+    """Keep the events of a batch that are new and number what each fires, whatever place they were read at."""
+    events = [(matched, matched.record.event) for matched in batch if matched.record.event is not None]
+    found = await standings(connection, [event for _, event in events])
+    sorted_out = list(zip(events, found, strict=True))
+    fresh = [matched for (matched, _), standing in sorted_out if standing is Standing.NEW]
+    refused = tuple(matched for (matched, _), standing in sorted_out if standing is Standing.UNKNOWABLE)
+    seqs = await _keep_events(connection, clock, fresh)
+    owed = await _number(connection, fresh, seqs)
+    await _owe(connection, database, clock, owed)
+    if owed:
+        await announce(connection)
+    repeated = len(events) - len(fresh) - len(refused)
+    return Enqueued({}, len(fresh), repeated, 0, len(owed), refused)
 
 
 async def _move(
-    connection: AsyncConnection, log_name: str, at: Mapping[int, int | None], after: Mapping[int, int]
+    connection: AsyncConnection, log_name: str, at: Mapping[int, int | None], last: Mapping[int, Record]
 ) -> None:
     position = t.position
-    for partition in sorted(after):
+    for partition, record in sorted(last.items()):
         known = at.get(partition)
+        goes_on = {
+            "next_position": record.position + 1,
+            "last_event": None if record.event is None else record.event.id,
+        }
         if known is None:
-            row = {"log": log_name, "partition": partition, "next_position": after[partition]}
+            row = {"log": log_name, "partition": partition, **goes_on}
             try:
                 await connection.execute(sa.insert(position).values(row))
             except IntegrityError:
@@ -87,27 +115,10 @@ async def _move(
                 position.c.partition == partition,
                 position.c.next_position == known,
             )
-            .values(next_position=after[partition])
+            .values(goes_on)
         )
         if moved.rowcount != 1:
             raise StalePositionError
-
-
-async def _unseen(connection: AsyncConnection, batch: Sequence[Matched]) -> tuple[list[Matched], int]:
-    """Leave out events that were taken in before, here or earlier in the batch: emission is at least once."""
-    events = [matched for matched in batch if matched.record.event is not None]
-    ids = [matched.record.event.id for matched in events if matched.record.event is not None]
-    if not ids:
-        return [], 0
-    seen = set(
-        (await connection.execute(sa.select(t.event.c.event_id).where(t.event.c.event_id.in_(ids)))).scalars()
-    )
-    fresh = []
-    for matched, event_id in zip(events, ids, strict=True):
-        if event_id not in seen:
-            seen.add(event_id)
-            fresh.append(matched)
-    return fresh, len(events) - len(fresh)
 
 
 async def _keep_events(connection: AsyncConnection, clock: Clock, fresh: Sequence[Matched]) -> dict[str, int]:
@@ -115,9 +126,15 @@ async def _keep_events(connection: AsyncConnection, clock: Clock, fresh: Sequenc
         return {}
     now = clock.now()
     rows = [_event_row(matched.record) | {"received_at": now} for matched in fresh]
-    # In their order: within a contract `seq` is the order of acceptance.
+    # In their order, one after the other: within a contract `seq` is the order of acceptance. Returning `seq`
+    # from here would cost a statement a row on SQLite.
+    await connection.execute(sa.insert(t.event), rows)
+    await remember(
+        connection, [matched.record.event for matched in fresh if matched.record.event is not None]
+    )
+    ids = [row["event_id"] for row in rows]
     kept = await connection.execute(
-        sa.insert(t.event).returning(t.event.c.event_id, t.event.c.seq, sort_by_parameter_order=True), rows
+        sa.select(t.event.c.event_id, t.event.c.seq).where(t.event.c.event_id.in_(ids))
     )
     return {row.event_id: row.seq for row in kept}
 
@@ -190,8 +207,10 @@ async def _owe(
         .values(last_number=sa.bindparam("to_number")),
         moves,
     )
-    # An idle lane is due now. One that waits for a retry, or is leased, keeps the time it has.
-    idle = sa.and_(lane.c.state == LaneState.OPEN, lane.c.due_at.is_(None))
+    # An idle lane is due now, and so is one that only waits to send something again. One that waits for a retry
+    # of what it owes, or is leased, keeps the time it has.
+    owes_nothing = sa.and_(lane.c.claim_id.is_(None), lane.c.next_number > lane.c.last_number)
+    idle = sa.and_(lane.c.state == LaneState.OPEN, sa.or_(lane.c.due_at.is_(None), owes_nothing))
     await connection.execute(
         sa.update(lane)
         .where(lane.c.subscription_id == sa.bindparam("of"))
@@ -203,23 +222,24 @@ async def _owe(
     )
 
 
-async def _bury(connection: AsyncConnection, clock: Clock, log_name: str, batch: Sequence[Matched]) -> int:
-    rows = [
-        {
-            "log": log_name,
-            "partition": record.partition,
-            "position": record.position,
-            "reason": record.poison or "not an event",
-            "headers": orjson.dumps([[name, value.decode("utf-8", "replace")] for name, value in record.raw_headers]).decode(),
-            "value": record.raw_value,
-            "at": clock.now(),
-        }
-        for record in (matched.record for matched in batch)
-        if record.event is None
-    ]  # fmt: skip
+async def _bury(connection: AsyncConnection, clock: Clock, log_name: str, letters: Sequence[Matched]) -> int:
+    """List what is not taken in: records that are no event, and events too old to be known from copies."""
+    rows = [_letter(matched.record) | {"log": log_name, "at": clock.now()} for matched in letters]
     if rows:
         await connection.execute(sa.insert(t.dead_letter), rows)
     return len(rows)
+
+
+def _letter(record: Record) -> dict[str, Any]:
+    event = record.event
+    raw = record.raw_headers if event is None else headers(event)
+    return {
+        "partition": record.partition,
+        "position": record.position,
+        "reason": record.poison or ("not an event" if event is None else TOO_OLD),
+        "headers": orjson.dumps([[name, value.decode("utf-8", "replace")] for name, value in raw]).decode(),
+        "value": record.raw_value if event is None else event.body,
+    }
 
 
 def _chunks(ids: Sequence[str], size: int = 10_000) -> list[Sequence[str]]:

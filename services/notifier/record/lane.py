@@ -26,6 +26,8 @@ class Lane:
     plan_size: int
     retry: int
     refusals: int
+    resend_retry: int | None = None
+    """Failed resends in a row; `None`: there is nothing that may be sent again now."""
 
     def batches(self) -> list[tuple[int, int]]:
         """Return the planned batches not settled yet, `(first, last)` each, in order."""

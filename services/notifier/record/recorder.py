@@ -6,7 +6,8 @@ Locks are taken in one order everywhere: counter, lane, subscription, each by id
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,8 @@ from services import logs, metrics
 from services.clock import Clock
 from services.database import Database, UtcDateTime
 from services.notifier import tables as t
-from services.notifier.model import Status
+from services.notifier.model import LaneState, Status
+from services.notifier.record.resends import settle_resends
 from services.notifier.record.turn import Turn
 from services.notifier.record.verdict import GiveUp, outcome_of
 
@@ -30,13 +32,16 @@ async def record(database: Database, clock: Clock, turns: Sequence[Turn]) -> Non
     async with database.write() as connection:
         await _lock_counters(connection, [turn for turn in turns if turn.status is Status.OFF])
         now, held = await _held(connection, database, clock, turns)
-        kept = [turn for turn in turns if turn.lane.claim == held.get(turn.lane.subscription, (None, 0))[0]]
+        kept = [turn for turn in turns if turn.lane.claim == held.get(turn.lane.subscription, _GONE).claim]
         if lost := len(turns) - len(kept):
             metrics.LEASES_LOST.inc(lost)
             log.warning("leases_lost", turns=lost)
         if not kept:
             return
-        await connection.execute(_MOVE, [_moved(turn, now, held[turn.lane.subscription][1]) for turn in kept])
+        again = await settle_resends(connection, kept, now)
+        await connection.execute(
+            _MOVE, [_moved(turn, now, held[turn.lane.subscription].after(turn, again)) for turn in kept]
+        )
         if tries := [row for turn in kept for row in _attempts(turn)]:
             await connection.execute(sa.insert(t.attempt), tries)
         if refused := [row for turn in kept for row in _given_up(turn)]:
@@ -47,6 +52,23 @@ async def record(database: Database, clock: Clock, turns: Sequence[Turn]) -> Non
             await connection.execute(
                 sa.update(t.counter).where(t.counter.c.subscription_id.in_(gone)).values(numbering=False)
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a lane's row says under its lock: others write these while it is leased."""
+
+    claim: str | None
+    last_number: int
+    resend_due_at: datetime | None
+
+    def after(self, turn: Turn, resends: Mapping[str, datetime | None]) -> _Held:
+        """Return it with what the turn's own resends made of it."""
+        name = turn.lane.subscription
+        return replace(self, resend_due_at=resends[name]) if name in resends else self
+
+
+_GONE = _Held(None, 0, None)
 
 
 async def _lock_counters(connection: AsyncConnection, turns: Sequence[Turn]) -> None:
@@ -62,21 +84,22 @@ async def _lock_counters(connection: AsyncConnection, turns: Sequence[Turn]) -> 
 
 async def _held(
     connection: AsyncConnection, database: Database, clock: Clock, turns: Sequence[Turn]
-) -> tuple[datetime, dict[str, tuple[str | None, int]]]:
+) -> tuple[datetime, dict[str, _Held]]:
     lane = t.lane
     rows = await connection.execute(
         sa.select(
-            lane.c.subscription_id, lane.c.claim_id, lane.c.last_number, database.now(clock).label("now")
+            lane.c.subscription_id, lane.c.claim_id, lane.c.last_number, lane.c.resend_due_at,
+            database.now(clock).label("now"),
         )
         .where(lane.c.subscription_id.in_([turn.lane.subscription for turn in turns]))
         .order_by(lane.c.subscription_id)
         .with_for_update()
-    )
+    )  # fmt: skip
     now = clock.now()
-    held: dict[str, tuple[str | None, int]] = {}
+    held: dict[str, _Held] = {}
     for row in rows:
         now = row.now
-        held[row.subscription_id] = (row.claim_id, row.last_number)
+        held[row.subscription_id] = _Held(row.claim_id, row.last_number, row.resend_due_at)
     return now, held
 
 
@@ -112,15 +135,23 @@ _MOVE = (
 )
 
 
-def _moved(turn: Turn, now: datetime, last_number: int) -> dict[str, Any]:
-    lane, answer = turn.lane, turn.last_answer
+def _due(turn: Turn, now: datetime, held: _Held) -> datetime | None:
+    """Return when the lane is due again, `None` when there is nothing to do."""
     if turn.asleep:
-        due = None
-    elif turn.wait is not None:
-        due = now + timedelta(seconds=turn.wait)
-    else:
+        return None
+    if turn.wait is not None:
+        return now + timedelta(seconds=turn.wait)
+    if turn.lane.next_number <= held.last_number:
         # Due at once, but behind every lane that was due before: a lane that was served goes to the back.
-        due = now if lane.next_number <= last_number else None
+        return now
+    if held.resend_due_at is None or turn.lane.state is not LaneState.OPEN:
+        return None
+    return max(now, held.resend_due_at)
+
+
+def _moved(turn: Turn, now: datetime, held: _Held) -> dict[str, Any]:
+    lane, answer = turn.lane, turn.last_answer
+    due = _due(turn, now, held)
     failed = answer if answer is not None and not answer.delivered else None
     return {
         "of": lane.subscription,
@@ -155,7 +186,7 @@ def _attempts(turn: Turn) -> list[dict[str, Any]]:
             "status": tried.answer.status,
             "said": tried.answer.said,
         }
-        for tried in turn.tries
+        for tried in (*turn.tries, *(resent.tried for resent in turn.resent))
     ]
 
 
@@ -178,6 +209,11 @@ _STATUS = (
     .where(t.subscription.c.id == sa.bindparam("of"))
     .values(
         status=sa.bindparam("to_status"),
+        # A parked lane that fails again says `error` again: that is no new status.
+        status_since=sa.case(
+            (t.subscription.c.status == sa.bindparam("to_status"), t.subscription.c.status_since),
+            else_=sa.bindparam("at", type_=UtcDateTime()),
+        ),
         error=sa.bindparam("to_error"),
         version=t.subscription.c.version + 1,
         last_updated=sa.bindparam("at"),

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from services.notifier.model import Answer, Channel, Status
 from services.notifier.record.lane import Lane
-from services.notifier.record.verdict import Verdict
+from services.notifier.record.verdict import Delivered, GiveUp, RetryLater, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,19 @@ class Tried:
     verdict: Verdict
 
 
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """One number sent again."""
+
+    tried: Tried
+    verdict: Delivered | RetryLater | GiveUp
+
+    @property
+    def number(self) -> int:
+        """The number it had from the beginning."""
+        return self.tried.first
+
+
 @dataclass(slots=True)
 class Turn:
     """What one claim of a lane came to."""
@@ -29,6 +42,10 @@ class Turn:
     lane: Lane
     channel: Channel
     tries: list[Tried] = field(default_factory=list)
+    resent: list[Resent] = field(default_factory=list)
+    """What was sent again after that; it says nothing about what is owed."""
+    resend_missing: bool = False
+    """The lane was to send again, but of what it was asked for nothing is kept any more."""
     wait: float | None = None
     """Seconds until the lane is due again; `None`: at once if it owes anything."""
     status: Status | None = None

@@ -100,6 +100,25 @@ def judge(
     return Park(policy.parked if kind == "classic" else None)
 
 
+def judge_resend(
+    answer: Answer, *, tries: int, retry: int, policy: RetryPolicy, jitter: float
+) -> Delivered | RetryLater | GiveUp:
+    """Return what an answer means for a number that is sent again.
+
+    `tries` counts the failed tries of this resend, `retry` those of its lane's resends since one was taken. A
+    resend never parks its lane or turns the subscription off: what is owed says that, when it is sent.
+    """
+    if answer.delivered:
+        return Delivered()
+    if answer.status == GONE:
+        return GiveUp(f"sent again, and refused for good: {answer.said}")
+    refused = answer.status in MESSAGE_FAULTS
+    if tries + 1 >= policy.refusal_tries if refused else tries >= len(policy.schedule):
+        return GiveUp(f"sent again {tries + 1} times, and never taken: {answer.said}")
+    scheduled = policy.schedule[min(retry, len(policy.schedule) - 1)]
+    return RetryLater(_wait(scheduled, answer.retry_after, policy, jitter), refused=refused)
+
+
 def judge_handshake(answer: Answer, *, tries: int, policy: RetryPolicy) -> Delivered | RetryLater | Park:
     """Return what an answer means for a handshake tried `tries` times before this one."""
     if answer.delivered:

@@ -4,6 +4,7 @@ addresses  which addresses may be dialled, judged at connect time
 endpoints  how hard one endpoint may be leant on
 client     request -> answer, never an exception
 claims     due lanes leased, with their plan fixed in the same statement
+resends    what may be sent again, after that
 leases     what this process holds, begun anew by the heartbeat
 notices    PostgreSQL's LISTEN, as a wake-up
 worker     a claimed lane's batches, one request at a time, in order

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.event import EventType
 from services.clock import Clock
 from services.database import Database, UtcDateTime
 from services.notifier import tables as t
-from services.notifier.model import Batch, Channel, LaneState, Owed, Status
+from services.notifier.model import Batch, Channel, LaneState, Owed, Resend, Status
 from services.notifier.record.lane import AHEAD, Lane
+from services.notifier.send.gaps import at_gap, step_over
+from services.notifier.send.resends import load_resends, owed_of
 
 WINDOW = 64
 """Most notifications of one lane loaded at a time; a longer plan goes on under the next claim."""
@@ -34,6 +35,8 @@ class Claimed:
     leased_at: float
     """Before the lease was asked for, on the process's monotonic clock: never later than its true start."""
     batches: Sequence[Batch] = field(default=())
+    resends: Sequence[Resend] = field(default=())
+    """What may be sent again once the batches are through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,14 @@ async def claim(database: Database, clock: Clock, room: Room, *, lease: float) -
         if not lanes:
             return []
     async with database.read() as connection:
-        return await _load(connection, lanes, leased_at)
+        claimed = await _load(connection, lanes, leased_at)
+        again = await load_resends(connection, lanes)
+    if gaps := [each.lane for each in claimed if at_gap(each.lane, each.batches)]:
+        await step_over(database, clock, gaps)
+        claimed = [each for each in claimed if each.lane not in gaps]
+    if not again:
+        return claimed
+    return [replace(each, resends=again.get(each.lane.subscription, ())) for each in claimed]
 
 
 def _share(lanes: list[Lane], room_at: Callable[[str], int]) -> tuple[list[Lane], list[Lane]]:
@@ -145,11 +155,12 @@ def _claim(
             plan_last=sa.case((goes_on, lane.c.plan_last), else_=planned),
             plan_size=sa.case((goes_on, lane.c.plan_size), else_=lane.c.batch_size),
         )
-        .returning(*lane.c)
+        .returning(*lane.c, (lane.c.resend_due_at <= database.now(clock)).label("resends"))
     )
 
 
 def _lane(row: Any, claim_id: str) -> Lane:
+    again = row.resends and row.state == LaneState.OPEN
     return Lane(
         subscription=row.subscription_id,
         endpoint=row.endpoint,
@@ -162,6 +173,7 @@ def _lane(row: Any, claim_id: str) -> Lane:
         plan_size=row.plan_size,
         retry=row.retry,
         refusals=row.refusals,
+        resend_retry=row.resend_retry if again else None,
     )
 
 
@@ -201,7 +213,7 @@ async def _load(connection: AsyncConnection, lanes: list[Lane], leased_at: float
             channels[row.subscription_id] = channel_of(row)
             owed[row.subscription_id] = {}
         if row.number is not None:
-            owed[row.subscription_id][row.number] = _owed(row)
+            owed[row.subscription_id][row.number] = owed_of(row)
     # A lane whose subscription is gone was deleted between the claim and here: nothing is owed any more.
     return [
         Claimed(lane, channels[lane.subscription], leased_at, _batches(lane, owed[lane.subscription]))
@@ -248,16 +260,4 @@ def channel_of(row: Any) -> Channel:
         headers=headers,
         timeout=row.timeout,
         version=row.subscription_version,
-    )
-
-
-def _owed(row: Any) -> Owed:
-    return Owed(
-        number=row.number,
-        report_id=row.report_id,
-        version=row.version,
-        type=EventType(row.type),
-        interaction=row.interaction,
-        accepted_at=row.accepted_at,
-        body=row.body,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from services.clock import Clock
 from services.database import Database
 from services.notifier.record.recorder import record
 from services.notifier.record.turn import Turn
-from services.notifier.send.claims import claim, extend
+from services.notifier.send.claims import Claimed, Room, claim, extend
 from services.notifier.send.worker import Deliverer, Sender
 from services.wakeup import Wakeup
 
@@ -40,7 +42,14 @@ class Delivery:
         claimed = await claim(self._database, self._clock, room, lease=self._leases.seconds)
         for each in claimed:
             self._deliverer.start(each)
-        return bool(claimed)
+        return bool(claimed) and self._left_some(room, claimed)
+
+    def _left_some(self, room: Room, claimed: Sequence[Claimed]) -> bool:
+        """Tell whether lanes may be due still: some kind of room ran out, rather than the lanes that were due."""
+        retries = sum(each.lane.retry > 0 for each in claimed)
+        fresh = len(claimed) - retries
+        filled = set(self._deliverer.room().full) - set(room.full)
+        return fresh >= room.fresh or retries >= room.retries or bool(filled)
 
     async def heartbeat(self) -> bool:
         """Begin the leases of running turns anew; one that another notifier took is sent for no longer."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -34,6 +33,8 @@ class Notices:
         """See to it that the connection is there; a loop step that is never busy."""
         if self._database.is_sqlite or (self._connection is not None and not self._connection.is_closed()):
             return False
+        import asyncpg
+
         url = self._database.url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
         await self._connection.add_listener(CHANNEL, lambda *_: self._wake.set())

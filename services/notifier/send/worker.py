@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from services import logs, metrics
 from services.clock import Clock
-from services.notifier.model import Answer, Batch, LaneState, Request, Status
-from services.notifier.record.turn import Tried, Turn
+from services.notifier.model import Answer, Batch, LaneState, Request, Resend, Status
+from services.notifier.record.turn import Resent, Tried, Turn
 from services.notifier.record.verdict import (
     MESSAGE_FAULTS,
     Delivered,
@@ -20,6 +20,7 @@ from services.notifier.record.verdict import (
     SwitchOff,
     judge,
     judge_handshake,
+    judge_resend,
 )
 from services.notifier.render import render_batch, render_handshake
 from services.notifier.send.claims import Claimed, Room
@@ -50,16 +51,24 @@ class Sender:
             await self._handshake(turn)
             return turn
         for batch in claimed.batches:
-            # A send starts only while the lease outlasts it, so no other notifier can be sending too.
-            needed = max(self.deadline, float(turn.channel.timeout or 0))
-            if self.stopping() or self.leases.left(claimed) <= needed:
-                break
-            if wait := self.endpoints.wait(claimed.lane.endpoint):
-                turn.wait = wait
-                break
-            if not await self._send(turn, batch):
-                break
+            if not self._may_send(turn, claimed) or not await self._send(turn, batch):
+                return turn
+        # What is owed goes first, and its failure ends the turn: an endpoint that fails is not asked again.
+        for resend in claimed.resends:
+            if not self._may_send(turn, claimed) or not await self._send_again(turn, resend):
+                return turn
+        turn.resend_missing = claimed.lane.resend_retry is not None and not claimed.resends
         return turn
+
+    def _may_send(self, turn: Turn, claimed: Claimed) -> bool:
+        # A send starts only while the lease outlasts it, so no other notifier can be sending too.
+        needed = max(self.deadline, float(turn.channel.timeout or 0))
+        if self.stopping() or self.leases.left(claimed) <= needed:
+            return False
+        if wait := self.endpoints.wait(claimed.lane.endpoint):
+            turn.wait = wait
+            return False
+        return True
 
     async def _handshake(self, turn: Turn) -> None:
         request = render_handshake(
@@ -117,6 +126,19 @@ class Sender:
             case _:
                 pass  # a split batch goes on at once, under the next claim
         return False
+
+    async def _send_again(self, turn: Turn, resend: Resend) -> bool:
+        at, batch = self.clock.now(), resend.batch
+        request = render_batch(turn.channel, batch, base=self.base, now=at, deadline=self.deadline)
+        answer = await self._try(request, turn.lane.endpoint)
+        failed = 0 if turn.resent else turn.lane.resend_retry or 0
+        verdict = judge_resend(
+            answer, tries=resend.tries, retry=failed, policy=self.policy, jitter=self.clock.random()
+        )
+        turn.resent.append(
+            Resent(Tried(batch.webhook_id, batch.first, batch.last, at, answer, verdict), verdict)
+        )
+        return not isinstance(verdict, RetryLater)
 
     async def _try(self, request: Request, endpoint: str) -> Answer:
         answer = await self.client.send(request)

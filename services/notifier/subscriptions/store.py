@@ -97,6 +97,7 @@ class SubscriptionStore:
                 "id": new_id,
                 "version": 1,
                 "status": move.status,
+                "status_since": now,
                 "client": principal.client,
                 "role": principal.role,
                 "organisations": orjson.dumps(sorted(principal.organisations)).decode(),
@@ -196,6 +197,7 @@ class SubscriptionStore:
                 **asked,
                 version=row.version + 1,
                 status=status,
+                status_since=_since(status, now),
                 error=error,
                 last_updated=now,
                 revision=revision,
@@ -217,7 +219,7 @@ class SubscriptionStore:
         if move.lane is LaneState.HANDSHAKE:
             due = self._database.now(self._clock)
         elif move.lane is LaneState.OPEN:
-            owes = lane.c.next_number <= lane.c.last_number
+            owes = sa.or_(lane.c.next_number <= lane.c.last_number, lane.c.resend_due_at.is_not(None))
             due = sa.case((owes, self._database.now(self._clock)), else_=sa.null())
         # Whoever holds the lane now loses it: what it sends from here on it will not record.
         await connection.execute(
@@ -252,7 +254,7 @@ class SubscriptionStore:
                     .where(owed.c.subscription_id == logical_id, owed.c.number >= lane.c.next_number),
                 )
             )  # fmt: skip
-            for table in (t.counter, lane):
+            for table in (t.counter, lane, t.resend):
                 await connection.execute(sa.delete(table).where(table.c.subscription_id == logical_id))
             await connection.execute(
                 sa.update(t.subscription)
@@ -260,12 +262,19 @@ class SubscriptionStore:
                 .values(
                     deleted=True,
                     status=Status.OFF,
+                    status_since=now,
                     version=row.version + 1,
                     last_updated=now,
                     revision=revision,
                 )
             )
             await _audit(connection, now, principal, "subscription-delete", logical_id)
+
+
+def _since(status: Status, now: datetime) -> sa.ColumnElement[datetime]:
+    """Return since when a Subscription is in its status, once that is `status`: a write may leave it as it is."""
+    s = t.subscription.c
+    return sa.case((s.status == status, s.status_since), else_=sa.literal(now, s.status_since.type))
 
 
 async def _next_revision(connection: AsyncConnection) -> int:

@@ -69,7 +69,7 @@ class Relay:
     async def _emit(self, numbers: Sequence[int]) -> int | None:
         """Place these rows in one transaction; return how many, `None` when another relay is at it."""
         async with self._database.write() as transaction:
-            if not await _elected(transaction):
+            if not await elected(transaction):
                 return None
             events = await self._load(transaction, numbers)
             await self._place(transaction, events)
@@ -106,7 +106,7 @@ class Relay:
         await self._clock.sleep(longest * (0.5 + self._clock.random() / 2))
 
 
-async def _elected(transaction: AsyncConnection) -> bool:
+async def elected(transaction: AsyncConnection) -> bool:
     """Tell whether this transaction may number rows; the lock goes with the transaction, however it ends.
 
     On SQLite the writing transaction itself is the election.

@@ -141,4 +141,4 @@ audit = sa.Table(
     sa.Column("reason", sa.Text),
 )
 
-outbox, log_head = outbox_tables(metadata)
+outbox, log_head, outbox_copy = outbox_tables(metadata)

@@ -114,6 +114,8 @@ class Writer:
             return planned
         keys = set(self._locks(planned, client))
         await take(tx, keys)
+        if all(not write.creates and write.where is None for write in writes):
+            return planned  # a plain update looks nothing up: what it says and where it goes are fixed
         planned = await resolve(tx, writes, client, self.reports.base_url)
         if not keys.issuperset(self._locks(planned, client)):
             raise _ChangedError

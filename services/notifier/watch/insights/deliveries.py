@@ -68,7 +68,7 @@ async def delivery(database: Database, subscription: str, number: int) -> Delive
             return None
         tried = await connection.execute(
             sa.select(t.attempt)
-            .where(t.attempt.c.subscription_id == subscription, *_carried(sa.literal(number)))
+            .where(t.attempt.c.subscription_id == subscription, *carried(sa.literal(number)))
             .order_by(t.attempt.c.id)
         )
         return DeliveryStory(_delivery(row), event_view(row), [_attempt(each) for each in tried])
@@ -155,13 +155,13 @@ def _tried(page: sa.CTE) -> sa.Subquery:
             sa.func.min(tried.c.at).label("first_tried"), sa.func.max(tried.c.at).label("last_tried"),
             sa.func.count().label("tries"), sa.func.max(failure_id).label("last_failure"),
         )
-        .select_from(page.join(tried, sa.and_(tried.c.subscription_id == page.c.subscription_id, *_carried(page.c.number))))
+        .select_from(page.join(tried, sa.and_(tried.c.subscription_id == page.c.subscription_id, *carried(page.c.number))))
         .group_by(page.c.subscription_id, page.c.number)
         .subquery("tried")
     )  # fmt: skip
 
 
-def _carried(number: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[bool], ...]:
+def carried(number: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[bool], ...]:
     """Return the conditions for attempts whose batch carried a number; no batch is wider than `MOST_BATCH`."""
     first, last = t.attempt.c.first_number, t.attempt.c.last_number
     return first > number - MOST_BATCH, first <= number, last >= number

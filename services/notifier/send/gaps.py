@@ -1,0 +1,55 @@
+"""Lanes that have come to numbers that were passed over: nothing is owed for those, and the lane goes on behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from services.clock import Clock
+from services.database import Database
+from services.notifier import tables as t
+from services.notifier.model import LaneState
+from services.notifier.record.lane import Lane
+
+
+def at_gap(lane: Lane, batches: Sequence[object]) -> bool:
+    """Tell whether a claimed lane owes something of which nothing could be loaded."""
+    return lane.state is not LaneState.HANDSHAKE and not batches and bool(lane.batches())
+
+
+async def step_over(database: Database, clock: Clock, lanes: Sequence[Lane]) -> None:
+    """Move these lanes over the gaps they stand at, or end their plan right before; they are due again at once."""
+    gap, lane = t.passed_over.c, t.lane
+    names = [each.subscription for each in lanes]
+    async with database.write() as connection:
+        rows = await connection.execute(
+            sa.select(t.passed_over).where(gap.subscription_id.in_(names)).order_by(gap.first_number)
+        )
+        gaps: dict[str, list[Any]] = {}
+        for row in rows:
+            gaps.setdefault(row.subscription_id, []).append(row)
+        for each in sorted(lanes, key=lambda one: one.subscription):
+            moved = _moved(each, gaps.get(each.subscription, []))
+            if moved is None:
+                continue
+            owes = lane.c.last_number >= moved.get("next_number", each.next_number)
+            due = sa.case((owes, database.now(clock)), else_=lane.c.resend_due_at)
+            await connection.execute(
+                sa.update(lane)
+                .where(lane.c.subscription_id == each.subscription, lane.c.claim_id == each.claim)
+                .values(**moved, claim_id=None, due_at=due)
+            )
+
+
+def _moved(lane: Lane, gaps: Sequence[Any]) -> dict[str, int] | None:
+    """Return the lane's new cursor and plan, `None` when no gap explains why nothing was loaded."""
+    _, head_ends = lane.batches()[0]
+    for gap in gaps:
+        if gap.first_number <= lane.next_number <= gap.last_number:
+            behind = gap.last_number + 1
+            return {"next_number": behind, "plan_first": behind, "plan_last": gap.last_number}
+        if lane.next_number < gap.first_number <= head_ends:
+            return {"plan_first": lane.next_number, "plan_last": gap.first_number - 1}
+    return None

@@ -1,0 +1,74 @@
+"""What may be sent again in a lane's turn: a few settled numbers, those that failed least often first.
+
+Few, because first copies wait for them: a lane sends one request at a time. Those that failed least first, so
+that one that is never taken keeps no other back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.event import EventType
+from services.database import UtcDateTime
+from services.notifier.model import Batch, Owed, Resend
+from services.notifier.record.lane import Lane
+
+AT_ONCE = 8
+"""Most numbers sent again in one turn."""
+
+_ROWS = """
+    SELECT r.subscription_id, r.number, r.tries, e.report_id, e.version, e.type, e.interaction, e.accepted_at, e.body
+    FROM {next_ones}
+    JOIN notification n ON n.subscription_id = r.subscription_id AND n.number = r.number
+    JOIN event e ON e.seq = n.event_seq
+    ORDER BY r.subscription_id, r.tries, r.number
+"""
+_FEW = "FROM resend WHERE subscription_id = w.id ORDER BY tries, number LIMIT :most"
+_POSTGRESQL = sa.text(
+    _ROWS.format(
+        next_ones="unnest(CAST(:lanes AS text[])) AS w(id) CROSS JOIN LATERAL"
+        f" (SELECT subscription_id, number, tries {_FEW}) r"
+    )
+).bindparams(sa.bindparam("lanes", type_=postgresql.ARRAY(sa.Text)))
+_SQLITE = sa.text(
+    _ROWS.format(
+        next_ones="(SELECT value AS id FROM json_each(:lanes)) w"
+        f" JOIN resend r ON r.subscription_id = w.id AND r.number IN (SELECT number {_FEW})"
+    )
+).columns(accepted_at=UtcDateTime())
+
+
+async def load_resends(connection: AsyncConnection, lanes: Sequence[Lane]) -> dict[str, list[Resend]]:
+    """Return what these lanes may send again now, by subscription; asks nothing when no lane may."""
+    wanted = [lane.subscription for lane in lanes if lane.resend_retry is not None]
+    if not wanted:
+        return {}
+    if connection.dialect.name == "sqlite":
+        named = {"lanes": orjson.dumps(wanted).decode(), "most": AT_ONCE}
+        rows = await connection.execute(_SQLITE, named)
+    else:
+        rows = await connection.execute(_POSTGRESQL, {"lanes": wanted, "most": AT_ONCE})
+    found: dict[str, list[Resend]] = {}
+    for row in rows:
+        again = Resend(Batch(row.subscription_id, [owed_of(row)]), row.tries)
+        found.setdefault(row.subscription_id, []).append(again)
+    return found
+
+
+def owed_of(row: Any) -> Owed:
+    """Return the notification from a row of `notification` and `event`."""
+    return Owed(
+        number=row.number,
+        report_id=row.report_id,
+        version=row.version,
+        type=EventType(row.type),
+        interaction=row.interaction,
+        accepted_at=row.accepted_at,
+        body=row.body,
+    )

@@ -1,0 +1,109 @@
+"""How are rows that are past their time removed? The oldest first, a few at a time, by one process at a time.
+
+What must stay, however old, each sweep says for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services import metrics
+from services.clock import Clock
+from services.database import Database
+
+AT_ONCE: Final = 2_000
+"""Most rows that one statement removes: a fraction of a second, so that nothing waits long for it."""
+
+REST: Final = 600.0
+"""Seconds that a table is left alone once nothing in it is past its time."""
+
+PRUNING_SECONDS: Final = 0.5
+"""How long the loop waits between two rounds, so that whoever else writes gets a turn."""
+
+_ELECTION: Final = 0x76627072_7072756E
+"""Key of the advisory lock whose holder prunes: "vbprprun"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one round of a sweep came to."""
+
+    rows: int
+    more: bool
+    """There may be more past its time."""
+
+
+Sweep: TypeAlias = Callable[[AsyncConnection, datetime], Awaitable[Swept]]
+"""Removes a few rows that are past their time by the given `now`, in the caller's transaction."""
+
+
+class Pruner:
+    """The loop step that keeps tables from growing for ever; any number may run."""
+
+    def __init__(self, database: Database, clock: Clock, sweeps: Mapping[str, Sweep]) -> None:
+        """Take one sweep a table, by the table's name."""
+        self._database = database
+        self._clock = clock
+        self._sweeps = dict(sweeps)
+        self._rests_until: dict[str, float] = {}
+
+    async def step(self) -> bool:
+        """Run one round of each sweep that does not rest; returns False, so that others get their turn between."""
+        for table, sweep in self._sweeps.items():
+            if self._rests_until.get(table, 0.0) <= self._clock.monotonic():
+                await self._round(table, sweep)
+        return False
+
+    async def _round(self, table: str, sweep: Sweep) -> None:
+        async with self._database.write() as connection:
+            swept = (
+                await sweep(connection, self._clock.now())
+                if await _elected(connection)
+                else Swept(0, more=False)
+            )
+        metrics.ROWS_PRUNED.labels(table).inc(swept.rows)
+        if not swept.more:
+            self._rests_until[table] = self._clock.monotonic() + REST
+
+    async def run_dry(self) -> int:
+        """Run every sweep until there is nothing left for it, whether it rests or not; return how many rows went."""
+        gone = 0
+        for sweep in self._sweeps.values():
+            more = True
+            while more:
+                async with self._database.write() as connection:
+                    swept = await sweep(connection, self._clock.now())
+                gone += swept.rows
+                more = swept.more
+        return gone
+
+
+def in_order_of_age(table: sa.Table, days: int) -> Sweep:
+    """Return the sweep of an insert-only table with `id` and `at`, whose ids rise as time goes by."""
+    old = table.alias("old").c
+    oldest = sa.select(old.id).order_by(old.id).limit(AT_ONCE)
+    delete = sa.delete(table).where(
+        table.c.id.in_(oldest), table.c.at < sa.bindparam("cutoff", type_=table.c.at.type)
+    )
+
+    async def sweep(connection: AsyncConnection, now: datetime) -> Swept:
+        gone = (await connection.execute(delete, {"cutoff": now - timedelta(days=days)})).rowcount
+        # Clocks differ a little, so the last rows past their time may stand among younger ones.
+        return Swept(gone, more=gone > AT_ONCE // 2)
+
+    return sweep
+
+
+async def _elected(connection: AsyncConnection) -> bool:
+    """Tell whether this transaction may prune. On SQLite the writing transaction itself is the election."""
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool(
+        (await connection.execute(sa.select(sa.func.pg_try_advisory_xact_lock(_ELECTION)))).scalar_one()
+    )
