@@ -6,12 +6,13 @@ DEV := .venv/.installed-dev
 RUNTIME := .venv/.installed
 WORKERS ?= 2
 ARGS ?=
+MINUTES ?= 30
 KAFKA_PORT ?= 9092
 SERIAL := $(if $(filter output-sync,$(.FEATURES)),-Otarget)
 LOCK := uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-kafka kafka check lint format types imports test test-fast schemas lock bench clean system-packages
+.PHONY: help setup demo demo-kafka kafka check lint format types imports test test-fast schemas lock bench soak clean system-packages
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -71,6 +72,10 @@ lock: ## pin the newest dependencies that pyproject.toml allows (needs uv)
 
 bench: $(DEV) ## measure (ARGS=--quick); docs/performance.md says how to read it
 	@for name in accept deliver latency; do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
+
+soak: $(DEV) system-packages ## every fault at random under traffic (MINUTES=30, ARGS="--seed N")
+	@$(BIN)/python -m tools.kafka fetch >/dev/null
+	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
 
 clean: ## remove caches; .venv and var/ stay
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from services import sqlite_writer
+from services import sqlite_inline
 from services.clock import Clock
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _ending_idle(seconds: float) -> dict[str, str]:
 
 
 class Database:
-    """An open database. `write` and `read` are the only ways in, and each is one transaction."""
+    """An open database. `write`, `read` and `glance` are the only ways in, and each is one transaction."""
 
     def __init__(
         self,
@@ -97,11 +97,12 @@ class Database:
         self._writing = asyncio.Lock() if self.is_sqlite else None
         if self.is_sqlite:
             self._reader = _sqlite_engine(self.url, "BEGIN", pool_size, driver or {})
-            self._writer = _sqlite_engine(
-                self.url, "BEGIN IMMEDIATE", 1, {"async_creator_fn": sqlite_writer.connect, **(driver or {})}
-            )
+            inline = {"async_creator_fn": sqlite_inline.glancing, **(driver or {})}
+            self._glancer = _sqlite_engine(self.url, "BEGIN", pool_size, inline)
+            inline = {"async_creator_fn": sqlite_inline.writing, **(driver or {})}
+            self._writer = _sqlite_engine(self.url, "BEGIN IMMEDIATE", 1, inline)
         else:
-            self._reader = self._writer = create_async_engine(
+            self._reader = self._glancer = self._writer = create_async_engine(
                 self.url,
                 pool_size=pool_size,
                 max_overflow=0,
@@ -125,11 +126,19 @@ class Database:
         async with self._reader.begin() as connection:
             yield connection
 
+    @contextlib.asynccontextmanager
+    async def glance(self) -> AsyncIterator[AsyncConnection]:
+        """One reading transaction of a few short statements, on a hot path: on SQLite it takes no thread.
+
+        Whatever may read much goes through `read`: here it would hold up the whole process.
+        """
+        async with self._glancer.begin() as connection:
+            yield connection
+
     async def close(self) -> None:
         """Close every connection."""
-        await self._reader.dispose()
-        if self._writer is not self._reader:
-            await self._writer.dispose()
+        for engine in self.engines:
+            await engine.dispose()
 
     def now(self, clock: Clock) -> sa.ColumnElement[datetime]:
         """Return the time by which leases and due times are judged: PostgreSQL's own, else the clock's.
@@ -148,7 +157,7 @@ class Database:
     @property
     def engines(self) -> tuple[AsyncEngine, ...]:
         """The engines behind it; for counting statements."""
-        return (self._reader,) if self._reader is self._writer else (self._reader, self._writer)
+        return tuple(dict.fromkeys((self._reader, self._glancer, self._writer)))
 
 
 def _sqlite_engine(url: sa.URL, begin: str, size: int, driver: Mapping[str, Any]) -> AsyncEngine:

@@ -268,7 +268,7 @@ class OutboxSource:
         return records
 
     async def _look(self, at_most: int) -> Sequence[Record]:
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             if self._sought is not None:
                 self._next = await self._known(connection, self._sought)
                 self._sought = None
@@ -308,7 +308,7 @@ class OutboxSource:
 
     async def ends(self) -> Mapping[int, int]:
         """Return the position after the newest placed row."""
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             return {PARTITION: await self._end(connection)}
 
     async def _end(self, connection: AsyncConnection) -> int:

@@ -49,10 +49,10 @@ def unsteady(chance: Chance, probability: float) -> Callable[[Reading], Awaitabl
     return before
 
 
-async def after_more(chance: Chance, progress: Callable[[], int]) -> None:
+async def after_more(chance: Chance, progress: Callable[[], int], within: float = 60) -> None:
     """Wait until a random bit more has happened."""
     target = progress() + chance.whole(*_BETWEEN_FAULTS)
-    await eventually(lambda: progress() >= target, within=60, what="that anything goes on")
+    await eventually(lambda: progress() >= target, within=within, what="that anything goes on")
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ class Payer:
         """
         for text in texts:
             answer = functools.partial(self._put, text)
-            acknowledged = await eventually(answer, within=30, what="an acknowledgement")
+            acknowledged = await eventually(answer, within=60, what="an acknowledgement")
             assert acknowledged is not None
             self.accepted.append(acknowledged)
 

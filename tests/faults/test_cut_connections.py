@@ -50,7 +50,7 @@ async def test_connections_cut_at_random_while_delivering_and_a_restart(
             await asyncio.to_thread(own_postgresql.start)
             await cut(network, traffic, chance)
             traffic.end()
-        await here.settled(within=60)
+        await here.settled(within=90)
         await here.closes()
         assert network.cuts > ROUNDS
         assert min(len(here.endpoint.taken(each)) for each in (topic, classic)) > ROUNDS

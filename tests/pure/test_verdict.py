@@ -19,6 +19,7 @@ from services.notifier.record.verdict import (
     failure_of,
     judge,
     judge_handshake,
+    judge_resend,
 )
 
 POLICY = RetryPolicy(schedule=(5, 15, 60))
@@ -105,3 +106,19 @@ def test_a_handshake_is_tried_at_0_1_5_and_15_seconds_and_then_it_is_an_error() 
         waits.append(found.seconds if isinstance(found, RetryLater) else found)
     assert waits == [1, 4, 10, Park(None)]
     assert judge_handshake(answered(204), tries=3, policy=POLICY) == Delivered()
+
+
+def test_a_resend_never_parks_a_lane_or_turns_a_subscription_off() -> None:
+    policy = RetryPolicy(schedule=(5, 15), jitter=0.0)
+
+    def judged(status: int | None, tries: int, retry: int) -> object:
+        answer = Answer(status, None, "said", 1)
+        return judge_resend(answer, tries=tries, retry=retry, policy=policy, jitter=0.0)
+
+    assert judged(204, 0, 0) == Delivered()
+    assert judged(500, 0, 0) == RetryLater(5, refused=False)
+    assert judged(None, 1, 7) == RetryLater(15, refused=False), "the lane's resends wait together"
+    assert judged(500, 2, 0) == GiveUp("sent again 3 times, and never taken: said")
+    assert judged(422, 1, 1) == RetryLater(15, refused=True)
+    assert judged(422, 2, 1) == GiveUp("sent again 3 times, and never taken: said")
+    assert judged(410, 0, 0) == GiveUp("sent again, and refused for good: said")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,24 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.event import headers
+from services.cli.errors import CommandError
+from services.cli.recovery import acting, replay
+from services.cli.recovery.emit import emit
 from services.database import Database
 from services.event_log import Record
 from services.event_log_outbox import OutboxSink
 from services.notifier import tables as t
 from services.notifier.enqueue.enqueue import Matched, enqueue
-from services.publisher.emit.again import Repeater
+from services.notifier.watch.insights import deliveries, intake
+from services.notifier.watch.recovery.resend import resend
+from services.notifier.watch.recovery.skip import skip
+from services.notifier.watch.recovery.trail import Order
+from services.notifier.watch.recovery.wanted import Found
+from services.publisher.emit.again import Repeater, waiting
 from services.publisher.emit.relay import Relay
 from services.publisher.store.tables import log_head
 from services.publisher.wiring import MIGRATIONS
-from tests.clock import ManualClock
+from tests.clock import START, ManualClock
 from tests.notifier_store import BASE, LOG, event
 from tests.notifying import contract
 from tests.outbox import SOURCE, Outbox
@@ -91,59 +100,40 @@ async def test_resend_counts_then_does_it_with_a_reason(installed: Installed) ->
     assert await installed.said(*command) == (
         "Would be sent again: 2 notifications of 1 Subscription. Add --yes and --reason to do it."
     )
-    assert await installed.refused(*command, "--yes") == (
-        "Say why with --reason: it is kept in the audit trail."
-    )
-    assert (await installed.json("deliveries", "resends")) == []
     assert await installed.json(*command, "--yes", "--reason", "lost") == {
         "done": True, "count": 2, "owed": 0, "off": 0, "numbers": {lane: [2, 3]},
     }  # fmt: skip
-    (waiting,) = await installed.json("deliveries", "resends")
-    assert (waiting["numbers"], waiting["first"], waiting["last"]) == (2, 2, 3)
-    assert lane in await installed.said("deliveries", "resends")
+    (asked,) = await installed.json("deliveries", "resends")
+    assert (asked["subscription"], asked["numbers"], asked["first"], asked["last"]) == (lane, 2, 2, 3)
     await installed.rows.all_turns()
     assert installed.numbers() == ["1-1", "2-2", "3-3", "2-2", "3-3"]
-    assert await installed.said("deliveries", "resends") == "Nothing is to be sent again."
     assert await installed.audited() == [("delivery-resend", ME, "numbers 2 to 3: lost")]
 
 
 async def test_one_number_is_named_after_its_subscription(installed: Installed) -> None:
     await installed.rows.owe(2, installed.lane)
     await installed.rows.all_turns()
-    await installed.said("deliveries", "resend", installed.lane, "1", "--yes", "--reason", "lost")
+    assert await installed.said("deliveries", "resend", installed.lane, "1", "--yes", "--reason", "lost") == (
+        "To be sent again: 1 notification of 1 Subscription, one by one after what is owed: "
+        "see `vbpr deliveries resends`."
+    )
     await installed.rows.all_turns()
     assert installed.numbers() == ["1-1", "2-2", "1-1"]
-    assert await installed.said("deliveries", "resend", installed.lane, "7") == (
-        "Nothing that was delivered or given up is like that."
-    )
 
 
 async def test_what_was_asked_for_can_be_taken_back(installed: Installed) -> None:
-    lane = installed.lane
-    await installed.rows.owe(2, lane)
-    await installed.rows.all_turns()
-    await installed.said("deliveries", "resend", lane, "--yes", "--reason", "lost")
+    rows, lane = installed.rows, installed.lane
+    await rows.owe(2, lane)
+    await rows.all_turns()
+    await resend(rows.database, rows.clock, Found({lane: [1, 2]}, 0, 0), Order("jo", "lost"))
     assert await installed.said("deliveries", "cancel-resends", lane) == (
         "Would no longer be sent again: 2 notifications. Add --yes and --reason to do it."
     )
     assert await installed.said("deliveries", "cancel-resends", lane, "--yes", "--reason", "wrong") == (
         "No longer to be sent again: 2 notifications."
     )
-    await installed.rows.all_turns()
+    await rows.all_turns()
     assert installed.numbers() == ["1-1", "2-2"]
-
-
-async def test_a_resend_without_any_filter_or_with_a_wrong_one_is_one_sentence(installed: Installed) -> None:
-    assert (await installed.refused("deliveries", "resend")).startswith("Say which: a Subscription")
-    assert "expected a date such as" in await installed.refused(
-        "deliveries", "resend", "--since", "yesterday"
-    )
-    assert (await installed.refused("deliveries", "resend", "--period", "x")).startswith(
-        "That period cannot be asked for"
-    )
-    assert await installed.refused("deliveries", "resend", installed.lane, "1", "--to", "2") == (
-        "Give one number, or a range with --from and --to."
-    )
 
 
 async def test_skip_says_what_it_gives_up_then_gives_it_up(installed: Installed) -> None:
@@ -160,32 +150,63 @@ async def test_skip_says_what_it_gives_up_then_gives_it_up(installed: Installed)
     )
     await installed.rows.all_turns()
     assert installed.numbers() == ["1-1", "2-2"]
-    story = await installed.json("deliveries", "show", lane, "1")
-    assert story["delivery"]["state"] == "given_up"
-    assert story["delivery"]["last_failure"] == "skipped by an operator: not for them"
-    assert await installed.refused("deliveries", "skip", lane) == (
-        f"Subscription/{lane} owes nothing: there is nothing to skip."
-    )
+    story = await deliveries.delivery(installed.rows.database, lane, 1)
+    assert story is not None
+    assert story.delivery.last_failure == "skipped by an operator: not for them"
 
 
 async def test_recover_sends_again_what_was_given_up_since(installed: Installed) -> None:
-    lane = installed.lane
-    installed.rows.receiver.statuses(500)
-    await installed.rows.owe(3, lane)
-    await installed.rows.all_turns()
-    await installed.said("deliveries", "skip", lane, "--yes", "--reason", "down")
-    await installed.rows.all_turns()
-    assert (await installed.json("recover", "--since", "2h"))["numbers"] == {lane: [1]}
+    rows, lane = installed.rows, installed.lane
+    await rows.owe(3, lane)
+    await skip(rows.database, rows.clock, lane, Order("jo", "down"))
+    await rows.all_turns()
     assert (await installed.json("recover", "--since", "2h", "--delivered"))["numbers"] == {lane: [1, 2, 3]}
-    assert (await installed.json("recover", "--since", "2999-01-01"))["count"] == 0
-    assert await installed.said("recover", "--since", "2h", "--yes", "--reason", "they are back") == (
-        "To be sent again: 1 notification of 1 Subscription, one by one after what is owed: "
-        "see `vbpr deliveries resends`."
+    done = await installed.json("recover", "--since", "2h", "--yes", "--reason", "they are back")
+    assert (done["done"], done["numbers"]) == (True, {lane: [1]})
+    await rows.all_turns()
+    assert installed.numbers() == ["2-2", "3-3", "1-1"]
+    story = await deliveries.delivery(rows.database, lane, 1)
+    assert story is not None
+    assert story.delivery.state == "delivered"
+
+
+async def test_what_cannot_be_done_is_one_sentence(installed: Installed) -> None:
+    assert await installed.refused("deliveries", "skip", installed.lane) == (
+        f"Subscription/{installed.lane} owes nothing: there is nothing to skip."
     )
-    await installed.rows.all_turns()
-    assert installed.numbers() == ["1-1", "2-2", "3-3", "1-1"]
-    story = await installed.json("deliveries", "show", lane, "1")
-    assert story["delivery"]["state"] == "delivered"
+
+
+def test_what_is_asked_for_wrongly_is_refused_before_anything_is_opened() -> None:
+    def refused(command: Callable[..., None], **options: Any) -> str:
+        with pytest.raises(CommandError) as why:
+            command(**options)
+        return str(why.value)
+
+    assert refused(replay.resend).startswith("Say which: a Subscription")
+    assert refused(emit).startswith("Say which: a range of numbers")
+    assert refused(replay.resend, subscription="s", number=1, last=2) == (
+        "Give one number, or a range with --from and --to."
+    )
+    assert refused(replay.resend, subscription="s", yes=True) == (
+        "Say why with --reason: it is kept in the audit trail."
+    )
+    assert refused(emit, contract="c", yes=True, reason=" ") == (
+        "Say why with --reason: it is kept in the audit trail."
+    )
+    assert "expected a date such as" in refused(replay.recover, since="yesterday")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90min", timedelta(minutes=90)),
+        ("3d", timedelta(days=3)),
+        ("2026-02-28", timedelta(days=1, hours=12)),
+        ("2026-03-01T13:00:00+02:00", timedelta(hours=1)),
+    ],
+)
+def test_a_time_is_a_date_in_utc_or_how_long_ago(text: str, expected: timedelta) -> None:
+    assert acting.time(text, "--since", START) == START - expected
 
 
 async def bury_two(rows: Watched) -> None:
@@ -222,17 +243,13 @@ async def test_dead_letters_are_listed_and_shown_without_their_value_unless_aske
 async def test_a_dead_letter_is_taken_in_and_another_discarded(installed: Installed) -> None:
     rows = installed.rows
     await bury_two(rows)
-    assert (await installed.refused(*LETTERS, "redrive", "0", "0")).startswith("It still is no event")
-    assert await installed.said(*LETTERS, "redrive", "0", "1") == (
-        "It can be read now, and would be taken in. Add --yes and --reason to do it."
-    )
     assert await installed.said(*LETTERS, "redrive", "0", "1", "--yes", "--reason", "fixed") == (
         "MeasureReport/r2 is taken in: 1 notification owed for it."
     )
     await installed.rows.all_turns()
     assert rows.receiver.got[0].body == event(2).body
     await installed.said(*LETTERS, "discard", "0", "0", "--yes", "--reason", "a test")
-    assert await installed.said(*LETTERS, "list") == "Every record of the log could be read."
+    assert await intake.dead_letters(rows.database) == []
 
 
 async def test_emit_counts_then_has_events_emitted_again(installed: Installed, urls: dict[str, str]) -> None:
@@ -252,8 +269,5 @@ async def test_emit_counts_then_has_events_emitted_again(installed: Installed, u
     assert (await installed.json(*command, "--yes", "--reason", "topic made anew"))["waiting"] == 2
     repeater = Repeater(relay, publisher, sink, source=SOURCE, clock=clock, every=1.0)
     assert await repeater.emit()
-    found = await installed.json(*command)
-    assert (found["done"], found["waiting"], found["found"]["count"]) == (False, 0, 2)
-    assert await installed.said("emit", "--contract", "none") == "No event that was emitted is like that."
-    assert (await installed.refused("emit")).startswith("Say which: a range of numbers")
+    assert await waiting(publisher) == 0
     await publisher.close()

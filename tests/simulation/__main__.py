@@ -7,6 +7,7 @@ others. A seed that fails prints the command that runs it again.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import hashlib
 import logging
@@ -17,13 +18,15 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from services.clock import SystemClock
+from tests.simulation import run, unsafe
+from tests.simulation.judge import finding_kind
 
 _HASHES = "0"
 _LONGEST = 120
@@ -32,29 +35,67 @@ _LONGEST = 120
 
 @dataclass(frozen=True)
 class _Asked:
+    """What the command line asks for."""
+
     seeds: Sequence[int]
     without: str | None
-    templates: Path
+    first: bool
     trace: bool
+    jobs: int
+    templates: Path
+
+    def again(self, seed: int) -> str:
+        without = f" --without {self.without!r}" if self.without else ""
+        return f"python -m tests.simulation --trace {seed}{without}"
+
+
+@dataclass
+class _Sum:
+    """All seeds together."""
+
+    runs: int = 0
+    failed: int = 0
+    events: int = 0
+    arrivals: int = 0
+    virtual: float = 0.0
+    faults: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def add(self, result: run.Result) -> None:
+        self.runs += 1
+        self.failed += bool(result.findings)
+        self.events += result.events
+        self.arrivals += result.arrivals
+        self.virtual += result.virtual
+        for name, count in result.faults.items():
+            self.faults[name.partition(" at ")[0]] += count
+        self.kinds.update({finding_kind(each) for each in result.findings})
 
 
 def main() -> int:
     """Run what the command line asks for."""
     if os.environ.get("PYTHONHASHSEED") != _HASHES:
-        # The order of sets of text is a source of chance too: fix it, from the start of the interpreter.
+        # The order of sets of text is a source of chance too, fixed when an interpreter starts.
         os.environ["PYTHONHASHSEED"] = _HASHES
         os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
+    with tempfile.TemporaryDirectory(prefix="simulation-") as folder:
+        asked = _read(Path(folder))
+        _prepare(asked)
+        return _report(asked)
+
+
+def _read(folder: Path) -> _Asked:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", default="0:100", help="FIRST:LAST (not included), or seeds with commas")
+    parser.add_argument(
+        "--seeds", default="0:100", help="FIRST:LAST, the last left out; or seeds with commas"
+    )
     parser.add_argument("--trace", type=int, metavar="SEED", help="run one seed and print all that it did")
-    parser.add_argument("--without", metavar="SAFETY", help="take a safety out: some seed must notice")
+    parser.add_argument("--without", choices=unsafe.SAFETIES, help="take a safety out: some seed must notice")
+    parser.add_argument("--first", action="store_true", help="stop at the first seed that fails")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
     given = parser.parse_args()
-    seeds = [given.trace] if given.trace is not None else _seeds(given.seeds)
-    with tempfile.TemporaryDirectory(prefix="simulation-") as folder:
-        asked = _Asked(seeds, given.without, Path(folder), given.trace is not None)
-        _prepare(asked)
-        return _report(asked, given.jobs)
+    seeds = _seeds(given.seeds) if given.trace is None else [given.trace]
+    return _Asked(seeds, given.without, given.first, given.trace is not None, given.jobs, folder)
 
 
 def _seeds(text: str) -> Sequence[int]:
@@ -65,72 +106,76 @@ def _seeds(text: str) -> Sequence[int]:
 
 
 def _prepare(asked: _Asked) -> None:
-    """Do once what every run needs, before any of them begins."""
-    from tests.simulation import run, unsafe
-
+    """Do once what every run needs, so that none of them begins with it."""
     logging.disable(logging.CRITICAL)
     run.templates(asked.templates)
     run.warm_up()
-    if asked.trace:
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
-    else:
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    level = logging.INFO if asked.trace else logging.CRITICAL
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
     if asked.without is not None:
         unsafe.take_out(asked.without)
-
-
-def _report(asked: _Asked, jobs: int) -> int:
-    from tests.simulation.judge import finding_kind
-
-    clock, faults = SystemClock(), Counter[str]()
     gc.collect()
     gc.freeze()
-    began, kinds, failed, events, arrivals, virtual = clock.monotonic(), Counter[str](), 0, 0, 0, 0.0
-    for result in _each(asked, jobs):
-        events, arrivals, virtual = events + result.events, arrivals + result.arrivals, virtual + result.virtual
-        faults.update({name.partition(" at ")[0]: count for name, count in result.faults.items()})
-        if asked.trace:
-            _print_trace(result)
-        if result.findings:
-            failed += 1
-            kinds.update({finding_kind(each) for each in result.findings})
-            print(f"seed {result.seed} failed; again: python -m tests.simulation --trace {result.seed}" + (f" --without {asked.without}" if asked.without else ""))
-            for finding in result.findings[:8]:
-                print(f"    {finding}")
-    seconds = clock.monotonic() - began
-    print(f"{len(asked.seeds)} seeds, {failed} failed; {events} events, {arrivals} requests, {virtual / 3600:.0f} h in {seconds:.1f} s")
-    print("faults: " + ", ".join(f"{name} {count}" for name, count in sorted(faults.items())))
-    for kind, count in kinds.most_common():
-        print(f"  {count:5} {kind}")
-    return 1 if failed else 0
 
 
-def _print_trace(result) -> None:
-    print(result.trace)
+def _report(asked: _Asked) -> int:
+    clock, found = SystemClock(), _Sum()
+    began = clock.monotonic()
+    with contextlib.closing(_each(asked)) as results:
+        for result in results:
+            found.add(result)
+            if asked.trace:
+                _say(*_trace(result))
+            if result.findings:
+                _say(f"seed {result.seed} failed; again: {asked.again(result.seed)}")
+                _say(*(f"    {finding}" for finding in result.findings[:8]))
+                if asked.first:
+                    break
+    _say(
+        f"{found.runs} seeds, {found.failed} failed; {found.events} events, {found.arrivals} requests, "
+        f"{found.virtual / 3600:.0f} h in {clock.monotonic() - began:.1f} s",
+        "faults: " + ", ".join(f"{name} {count}" for name, count in sorted(found.faults.items())),
+        *(f"  {count:5} {kind}" for kind, count in found.kinds.most_common()),
+    )
+    return 1 if found.failed else 0
+
+
+def _trace(result: run.Result) -> Iterator[str]:
+    yield result.trace
     for name, count in sorted(result.faults.items()):
-        print(f"{count:5} {name}")
-    print(f"digest {hashlib.sha256(result.trace.encode()).hexdigest()}")
+        yield f"{count:5} {name}"
+    yield f"digest {hashlib.sha256(result.trace.encode()).hexdigest()}"
 
 
-def _each(asked: _Asked, jobs: int) -> Iterator:
-    """Yield the result of every seed, in their order."""
-    waiting = list(asked.seeds)
-    running: dict[int, tuple[int, int]] = {}
-    for seed in waiting[:jobs]:
-        running[seed] = _fork(seed, asked)
-    for place, seed in enumerate(waiting):
-        yield _result(seed, *running.pop(seed))
-        if place + jobs < len(waiting):
-            running[waiting[place + jobs]] = _fork(waiting[place + jobs], asked)
+def _say(*lines: str) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.flush()
 
 
-def _fork(seed: int, asked: _Asked) -> tuple[int, int]:
+def _each(asked: _Asked) -> Generator[run.Result]:
+    """Yield the result of every seed, in their order, `jobs` running at a time."""
+    running: list[tuple[int, int, int]] = []
+    waiting = iter(asked.seeds)
+    try:
+        for seed in waiting:
+            running.append(_fork(seed, asked))
+            if len(running) == asked.jobs:
+                yield _result(*running.pop(0))
+        while running:
+            yield _result(*running.pop(0))
+    finally:
+        for _, child, _ in running:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def _fork(seed: int, asked: _Asked) -> tuple[int, int, int]:
     reading, writing = os.pipe()
     sys.stdout.flush()
     child = os.fork()
     if child:
         os.close(writing)
-        return child, reading
+        return seed, child, reading
     try:
         gc.disable()  # a run is short, and what a killed process left must not be collected
         signal.alarm(_LONGEST)
@@ -141,24 +186,21 @@ def _fork(seed: int, asked: _Asked) -> tuple[int, int]:
         os._exit(0)
 
 
-def _run(seed: int, asked: _Asked):
-    from tests.simulation.run import Result, run
-
+def _run(seed: int, asked: _Asked) -> run.Result:
     try:
-        return run(seed, asked.templates)
-    except BaseException:
-        return Result(seed, (f"the simulation broke down: {traceback.format_exc()}",), "", {}, 0, 0, 0.0, 0)
+        return run.run(seed, asked.templates)
+    except Exception:  # noqa: BLE001  # whatever it is, it is a finding
+        return run.Result.broken(seed, f"the simulation broke down: {traceback.format_exc()}")
 
 
-def _result(seed: int, child: int, reading: int):
-    from tests.simulation.run import Result
-
+def _result(seed: int, child: int, reading: int) -> run.Result:
     with os.fdopen(reading, "rb") as pipe:
         told = pipe.read()
     os.waitpid(child, 0)
-    if told:
-        return pickle.loads(told)
-    return Result(seed, (f"no end after {_LONGEST} s of real time",), "", {}, 0, 0, 0.0, 0)
+    if not told:
+        return run.Result.broken(seed, f"no end after {_LONGEST} s of real time")
+    found: run.Result = pickle.loads(told)
+    return found
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from enum import StrEnum
 from tests.simulation.chance import Chance
 from tests.simulation.loop import Process, VirtualLoop, current
 
-
 HOT = 20
 """How much likelier a fault is where something is at stake."""
 

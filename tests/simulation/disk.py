@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from tests.simulation.dice import Dice, Fault
 from tests.simulation.loop import current
@@ -148,7 +148,7 @@ class Cursor:
         self._cursor: sqlite3.Cursor | None = None
         self.arraysize = 1
 
-    async def __aenter__(self) -> Cursor:
+    async def __aenter__(self) -> Self:
         return self
 
     async def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Cursor:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,9 @@ class Glance:
 
     def settled(self) -> bool:
         """Tell whether all is in the log, all of that taken in, and all that is owed delivered."""
-        if _one(self._notifier, "SELECT count(*) FROM lane WHERE state <> 'open' OR next_number <= last_number"):
+        if _one(
+            self._notifier, "SELECT count(*) FROM lane WHERE state <> 'open' OR next_number <= last_number"
+        ):
             return False
         if _one(self._publisher, "SELECT count(*) FROM outbox WHERE place_position IS NULL"):
             return False
@@ -117,7 +120,7 @@ class Glance:
             if self._kafka is None
             else sum(len(log) for log in self._kafka.partitions)
         )
-        return ends == _one(self._notifier, "SELECT coalesce(sum(next_position), 0) FROM position")
+        return bool(ends == _one(self._notifier, "SELECT coalesce(sum(next_position), 0) FROM position"))
 
     def close(self) -> None:
         self._publisher.close()
@@ -146,10 +149,12 @@ def verdict(run: Run) -> Iterator[str]:
     books = run.books
     told = history(books.versions)
     acknowledged = [each for payer in run.payers for each in payer.acknowledged]
-    if not told.events or not any(each.arrival.numbers for one in run.receivers.by_url.values() for each in one.seen):
+    if not told.events or not any(
+        each.arrival.numbers for one in run.receivers.by_url.values() for each in one.seen
+    ):
         yield "nothing was published or nothing arrived: an empty run proves nothing"
-    for part in (*run.payers, *run.clients):
-        yield from part.complaints
+    yield from (said for payer in run.payers for said in payer.complaints)
+    yield from (said for client in run.clients for said in client.complaints)
     yield from _durable(books, acknowledged)
     yield from _emitted(books, told, run.poison)
     began = {(each.id, each.version): each.asked_at for each in acknowledged}
@@ -212,10 +217,7 @@ def _client(
         client.id,
         client.kind,
         str(client.resource["criteria"]),
-        tuple(
-            each["valueString"]
-            for each in client.resource.get("_criteria", {}).get("extension", ())
-        ),
+        tuple(each["valueString"] for each in client.resource.get("_criteria", {}).get("extension", ())),
     )
     found = account(asked, events, [each.arrival for each in mine], rows, contents)
     yield from (each for each in found.findings if not each.startswith(_EMPTY))
@@ -233,7 +235,9 @@ def _must(client: Client, event: Event, began: Mapping[Any, float]) -> bool:
     if client.deleted or event.report not in began:
         return False
     # What was owed or switched off before the last time it asked cannot be known from outside.
-    since = client.asked_at[0][1] if not client.left_at and len(client.asked_at) == 1 else client.asked_at[-1][1]
+    since = (
+        client.asked_at[0][1] if not client.left_at and len(client.asked_at) == 1 else client.asked_at[-1][1]
+    )
     return began[event.report] > since
 
 
@@ -259,7 +263,7 @@ def _afterwards(run: Run, client: Client, seen: Sequence[Seen]) -> Iterator[str]
 def _at_once(seen: Sequence[Seen]) -> Iterator[str]:
     """A lane is one process's at a time: nobody begins a request while another's is under way in its time."""
     begun = sorted(seen, key=lambda each: each.decided_at)
-    for one, other in zip(begun, begun[1:], strict=False):
+    for one, other in pairwise(begun):
         until = min(one.at, one.decided_at + one.deadline)
         if other.sender is not one.sender and other.decided_at < until:
             yield f"{other.sender.name} began {other.arrival.webhook_id} while {one.sender.name} sent {one.arrival.webhook_id}"

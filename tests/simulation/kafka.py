@@ -131,7 +131,7 @@ class SimulatedSink:
         self._kafka = kafka
         self._dice = dice
 
-    async def append(self, transaction: AsyncConnection, events: Sequence[ReportEvent]) -> Sequence[Place]:
+    async def append(self, transaction: AsyncConnection, events: Sequence[ReportEvent]) -> Sequence[Place]:  # noqa: ARG002  # the outbox numbers in it, Kafka has no part in it
         """Append the events in their order, or some of them, or none and later."""
         kafka, chance = self._kafka, self._kafka.chance
         await self._dice.roll("append", hot=True)
@@ -152,7 +152,7 @@ class SimulatedSink:
             for event in events[: chance.whole(0, len(events))]:
                 kafka.put(event)
         elif how == 1:  # they get there when nobody waits any more
-            kafka.loop.spawn(self._later(list(events), chance.between(0, 60)), "late append")
+            kafka.loop.begin(self._later(list(events), chance.between(0, 60)), "late append")
         await asyncio.sleep(chance.between(0.1, 10))  # noqa: TID251  # virtual time
 
     async def _later(self, events: Sequence[ReportEvent], after: float) -> None:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_LONGEST_TURN = 200_000
+_LONGEST_TURN = 50_000
 """Callbacks at one instant after which the run is called a busy loop: nothing there waits for anything."""
 
 
@@ -59,16 +59,28 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._turns = 0
         self.ran = 0
         """Callbacks run so far."""
+        self._kept: list[object] = []
 
     def time(self) -> float:
         """Return the seconds of virtual time since the start."""
         return self._at
 
-    def spawn(self, work: Coroutine[Any, Any, T], name: str, process: Process | None = None) -> asyncio.Task[T]:
-        """Start a task that belongs to a process, or to the world."""
+    def spawn(
+        self, work: Coroutine[Any, Any, T], name: str, process: Process | None = None
+    ) -> asyncio.Task[T]:
+        """Start a task that belongs to a process, or to the world.
+
+        It is kept as long as the loop: one that is collected runs its `finally` after all.
+        """
         context = contextvars.Context()
         context.run(_process.set, process)
-        return self.create_task(work, name=name, context=context)
+        task = self.create_task(work, name=name, context=context)
+        self._kept.append(task)
+        return task
+
+    def begin(self, work: Coroutine[Any, Any, Any], name: str, process: Process | None = None) -> None:
+        """Start a task that nobody waits for."""
+        self._kept.append(self.spawn(work, name, process))
 
     def freeze(self, process: Process) -> None:
         """Stop a process between two steps."""
@@ -120,6 +132,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _process_events(self, event_list: Any) -> None:
         """There are no sockets."""
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]  # it never returns
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> Any:
         """Refuse threads: they know no virtual time."""
         raise NotImplementedError(f"{func} wants a thread")

@@ -127,7 +127,7 @@ class Machine:
     def start(self) -> None:
         """Start it as a new process."""
         process = self.process = Process(f"{self.name}#{len(self.ended) + 1}")
-        self.site.loop.spawn(self._live(process), process.name, process)
+        self.site.loop.begin(self._live(process), process.name, process)
 
     async def _live(self, process: Process) -> None:
         try:
@@ -180,7 +180,7 @@ class Machine:
             return
         loop.freeze(process)
         self.frozen_at.append((loop.time(), loop.time() + seconds))
-        loop.spawn(self._thaw_after(process, seconds), "thaw")
+        loop.begin(self._thaw_after(process, seconds), "thaw")
 
     async def _thaw_after(self, process: Process, seconds: float) -> None:
         await asyncio.sleep(seconds)  # noqa: TID251  # virtual time: the loop is this run's own
@@ -198,7 +198,7 @@ class Machine:
         self.publisher = self.notifier = self.lifecycle = None
         self.process = None
         seconds = 0.1 if self.site.dice.calm else self.site.chance.between(0.1, 30)
-        self.site.loop.spawn(self._start_after(seconds), f"start {self.name}")
+        self.site.loop.begin(self._start_after(seconds), f"start {self.name}")
 
     async def _start_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)  # noqa: TID251  # virtual time: the loop is this run's own
@@ -247,5 +247,3 @@ def _strike(machine: Machine, fault: Fault, chance: Chance) -> None:
             machine.clock.wrong += chance.between(-600, 1200)
         case _:
             raise AssertionError(f"{fault} is the seam's own")
-
-

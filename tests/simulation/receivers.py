@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import orjson
-
 from services.clock import Clock
 from services.notifier.model import Answer, Failure, Request
 from services.notifier.record.verdict import failure_of
@@ -108,7 +106,9 @@ class Receivers:
             await self._wait(chance.between(1, 40))
         if mood is Mood.RESETS:
             raise ConnectionResetError
-        status = _STATUS.get(mood) or (REFUSES if self._disliked(receiver, request) else chance.one_of((200, 202, 204)))
+        status = _STATUS.get(mood) or (
+            REFUSES if self._disliked(receiver, request) else chance.one_of((200, 202, 204))
+        )
         arrival = read(request, status)
         receiver.seen.append(Seen(arrival, status, decided_at, request.deadline, self.loop.time(), sender))
         if mood is Mood.LOSES_ANSWERS:
@@ -133,9 +133,9 @@ def read(request: Request, status: int) -> Arrival:
     if request.method == "PUT":
         report = exact(request.body.decode())
         version = (report["id"], int(report["meta"]["versionId"]))
-        return Arrival(found["subscription"], False, named, webhook_id, (version,), taken, (), (report,))  # noqa: FBT003  # not a handshake
+        return Arrival(found["subscription"], False, named, webhook_id, (version,), taken, (), (report,))
     if not request.body:
-        return Arrival(found["subscription"], False, named, webhook_id, (), taken, (), ())  # noqa: FBT003  # not a handshake
+        return Arrival(found["subscription"], False, named, webhook_id, (), taken, (), ())
     bundle = exact(request.body.decode())
     status_entry, *reports = (entry["resource"] for entry in bundle["entry"])
     parts = status_entry["parameter"]

@@ -8,10 +8,9 @@ import sqlite3
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
 
 from services.notifier.subscriptions.admission import admit
 from services.publisher.check import check
@@ -48,7 +47,12 @@ class Result:
     virtual: float
     """Seconds of virtual time."""
     steps: int
-    log: tuple[str, ...] = ()
+    """Callbacks of the loop."""
+
+    @classmethod
+    def broken(cls, seed: int, why: str) -> Result:
+        """Return what is left of a run that came to no result."""
+        return cls(seed, (why,), "", {}, 0, 0, 0.0, 0)
 
 
 @dataclass(eq=False)
@@ -64,7 +68,6 @@ class World:
     payers: list[Payer]
     clients: list[Client]
     fault_seconds: float
-    log: list[str] = field(default_factory=list)
 
 
 def run(seed: int, templates: Path) -> Result:
@@ -117,7 +120,6 @@ def _result(world: World, findings: Sequence[str]) -> Result:
         len(seen),
         world.loop.time(),
         world.loop.ran,
-        tuple(world.log),
     )
 
 
@@ -146,7 +148,9 @@ def build(seed: int, folder: Path, loop: VirtualLoop) -> World:
         clock.wrong = chance.between(-30, 30) if many else 0.0
         machines.append(Machine(name, site, roles, clock))
     payers = _payers(seed, chance, [one for one in machines if "publisher" in one.roles])
-    clients = _clients(seed, chance, site, [one for one in machines if "notifier" in one.roles], payers, seconds)
+    clients = _clients(
+        seed, chance, site, [one for one in machines if "notifier" in one.roles], payers, seconds
+    )
     return World(seed, folder, loop, chance, site, machines, payers, clients, seconds)
 
 
@@ -199,7 +203,11 @@ def _clients(
         site.receivers.by_url[url] = receiver
         resource = _resource(chance, url, chance.one_of(payers).name)
         if n == 1:  # so that something arrives in every run
-            resource = topical(url) if chance.happens(0.5) else {**classic(url), "criteria": "MeasureReport?kind=performance"}
+            resource = (
+                topical(url)
+                if chance.happens(0.5)
+                else {**classic(url), "criteria": "MeasureReport?kind=performance"}
+            )
         clients.append(Client(f"sub-{n}", resource, Chance(seed, f"client {n}"), machines))
     return clients
 
@@ -217,7 +225,9 @@ def _resource(chance: Chance, url: str, of: str) -> dict[str, Any]:
     criteria = f"MeasureReport?contract={contract_url(of)}"
     if chance.happens(0.4):
         resource = classic(url, payload=chance.happens(0.8))
-        resource["criteria"] = chance.one_of((criteria, "MeasureReport?status=complete", "MeasureReport?stage=settled"))
+        resource["criteria"] = chance.one_of(
+            (criteria, "MeasureReport?status=complete", "MeasureReport?stage=settled")
+        )
         return resource
     filters = chance.one_of(((), (criteria,), ("MeasureReport?kind=performance",)))
     content = chance.one_of(("full-resource", "id-only", "empty"))
@@ -231,7 +241,7 @@ async def _story(world: World) -> None:
     """Set up in peace, then faults, then peace again until nothing is owed."""
     loop, site = world.loop, world.site
     if site.kafka is not None:
-        loop.spawn(site.kafka.coordinate(), "group coordinator")
+        loop.begin(site.kafka.coordinate(), "group coordinator")
     for machine in world.machines:
         machine.start()
     early = [client for client in world.clients if world.chance.happens(0.7)] or world.clients[:1]
@@ -244,7 +254,7 @@ async def _story(world: World) -> None:
     publishing = [loop.spawn(payer.publish(), payer.name) for payer in world.payers]
     restless = world.chance.one_of((0.0, 0.02, 0.1))
     for client in world.clients:
-        loop.spawn(_attend(world, client, restless, late=client not in early), client.id)
+        loop.begin(_attend(world, client, restless, late=client not in early), client.id)
     await asyncio.sleep(world.fault_seconds)  # noqa: TID251  # virtual time: the loop is this run's own
     _heal(world)
     await asyncio.wait(publishing)
@@ -263,7 +273,7 @@ def _begin(world: World) -> None:
     if (kafka := world.site.kafka) is not None:
         kafka.calm = False
         kafka.trouble = world.chance.one_of((0.0, 0.05, 0.3))
-        world.loop.spawn(_broker(world, kafka), "broker")
+        world.loop.begin(_broker(world, kafka), "broker")
 
 
 async def _broker(world: World, kafka: SimulatedKafka) -> None:
@@ -314,7 +324,10 @@ def templates(folder: Path) -> None:
     from services.database import Database
 
     async def make() -> None:
-        for name, service in (("publisher", services.publisher.wiring), ("notifier", services.notifier.wiring)):
+        for name, service in (
+            ("publisher", services.publisher.wiring),
+            ("notifier", services.notifier.wiring),
+        ):
             database = Database(f"sqlite+aiosqlite:///{folder / name}.sqlite")
             await service.MIGRATIONS.upgrade(database)
             await database.close()
@@ -324,8 +337,6 @@ def templates(folder: Path) -> None:
             db.close()
 
     asyncio.run(make())
-
-
 
 
 def warm_up() -> None:

@@ -35,9 +35,7 @@ def _fence() -> None:
         for partition, record in sorted(last.items()):
             end = {"next_position": record.position + 1}
             row = insert(t.position).values({"log": log_name, "partition": partition, **end})
-            await connection.execute(
-                row.on_conflict_do_update(index_elements=["log", "partition"], set_=end)
-            )
+            await connection.execute(row.on_conflict_do_update(index_elements=["log", "partition"], set_=end))
 
     _replace(enqueue, "_move", move)
 

@@ -35,7 +35,7 @@ class LiveIndex:
     async def refresh(self) -> None:
         """Bring the index up to date with the database."""
         s = t.subscription
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             current = (await connection.execute(sa.select(t.revision.c.value))).scalar_one()
             if current == self._revision:
                 return

@@ -70,7 +70,7 @@ async def claim(database: Database, clock: Clock, room: Room, *, lease: float) -
             await _put_back(connection, database, clock, too_many)
         if not lanes:
             return []
-    async with database.read() as connection:
+        # In the same transaction: what cannot be loaded is not leased either, and is due at once again.
         claimed = await _load(connection, lanes, leased_at)
         again = await load_resends(connection, lanes)
     if gaps := [each.lane for each in claimed if at_gap(each.lane, each.batches)]:

@@ -78,7 +78,7 @@ class Relay:
     async def _waiting(self) -> list[int]:
         """Return the numbers of the first rows without a place, as many as a round may take."""
         sizes = self._rows.sizes(outbox.c.number).where(outbox.c.place_position.is_(None))
-        async with self._database.read() as connection:
+        async with self._database.glance() as connection:
             found = (await connection.execute(sizes.order_by(outbox.c.number).limit(ROUND))).all()
         return within(found, READ_BYTES)
 
