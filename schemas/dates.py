@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 END_OF_TIME = "9999-12-31T24:00:00.000Z"
 """The bound after the last moment a FHIR date can name: ISO 8601's end of day, greater than all others."""
@@ -36,6 +37,7 @@ def moment(bound: str) -> datetime:
     return datetime.max.replace(tzinfo=UTC) if bound == END_OF_TIME else datetime.fromisoformat(bound)
 
 
+@lru_cache(maxsize=4096)  # the dates of one report, and of a payer's reports, are a handful
 def bounds(text: str) -> tuple[str, str]:
     """Return `[low, high)` of a date, dateTime or instant of any precision, as two bounds.
 

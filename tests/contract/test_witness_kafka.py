@@ -77,9 +77,6 @@ async def test_what_was_noted_is_known_to_whoever_asks_for_any_partition(
     clock = SystemClock()
     source = KafkaSource(topic_log, clock, group="other" + topic_log.topic, session=6.0)
     witness = KafkaWitness(topic_log, source, group="other" + topic_log.topic)
-    before = await witness.look()
-    assert [sighting.reached for sighting in before.values()] == [None] * 4
-    assert sum(sighting.end - sighting.oldest for sighting in before.values()) == 20
 
     async def settled() -> bool:
         if held := await source.assigned():
@@ -88,6 +85,9 @@ async def test_what_was_noted_is_known_to_whoever_asks_for_any_partition(
         return len(held) == 4
 
     await eventually(settled, within=30)
+    before = await witness.look()
+    assert [sighting.reached for sighting in before.values()] == [None] * 4
+    assert sum(sighting.end - sighting.oldest for sighting in before.values()) == 20
     witness.note({0: 3, 2: 5}, 17)
     await source.close()  # what was noted last is committed on the way out
 

@@ -14,6 +14,7 @@ machines   processes put together as production's wiring does, started, killed, 
 payers     clients that publish, and send again what was not answered
 clients    clients that subscribe, look after their Subscriptions, and give them up
 judge      after the run: what was accepted against what was received; see also `tests.ledger`
+world      what a seed draws: how many of each, what they want, how bad it gets
 run        one seed from its first report to its verdict
 unsafe     the safeties that can be taken out, to show that the judge would notice
 found      the seeds that found a bug, and what it was

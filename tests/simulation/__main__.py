@@ -90,7 +90,11 @@ def _read(folder: Path) -> _Asked:
         "--seeds", default="0:100", help="FIRST:LAST, the last left out; or seeds with commas"
     )
     parser.add_argument("--trace", type=int, metavar="SEED", help="run one seed and print all that it did")
-    parser.add_argument("--without", choices=unsafe.SAFETIES, help="take a safety out: some seed must notice")
+    parser.add_argument(
+        "--without",
+        choices=[*unsafe.SAFETIES, *unsafe.HARMLESS],
+        help="take a safety out: some seed must notice",
+    )
     parser.add_argument("--first", action="store_true", help="stop at the first seed that fails")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
     given = parser.parse_args()

@@ -122,6 +122,20 @@ class SimulatedKafka:
             if not self.calm and self.members and self.chance.happens(0.01):
                 self.rebalance()
 
+    async def suffer(self, pause: float) -> None:
+        """Go down, share out anew, or carry something that is no event, every `pause` seconds or so, until calm."""
+        while True:
+            await asyncio.sleep(self.chance.about(pause))  # noqa: TID251  # virtual time
+            if self.calm:
+                return
+            match self.chance.whole(0, 3):
+                case 0:
+                    self.down_until = self.loop.time() + self.chance.between(1, 60)
+                case 1:
+                    self.put_poison()
+                case _:
+                    self.rebalance()
+
 
 class SimulatedSink:
     """The publisher's end, in one process."""

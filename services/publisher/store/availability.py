@@ -22,6 +22,8 @@ _GONE = (
     asyncpg.CannotConnectNowError,
     asyncpg.InterfaceError,
 )
+_CLOSING = ("57P01", "57P02", "57P03")
+"""SQLSTATEs of a PostgreSQL that shuts down or starts: a connection refused so is not "invalidated"."""
 
 
 @contextmanager
@@ -35,7 +37,8 @@ def or_503() -> Iterator[None]:
     except _GONE as error:
         raise _unavailable(error) from error
     except sa.exc.DBAPIError as error:
-        if not error.connection_invalidated:
+        closing = getattr(error.orig, "sqlstate", None) in _CLOSING
+        if not (error.connection_invalidated or closing):
             raise
         raise _unavailable(error) from error
 
