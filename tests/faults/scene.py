@@ -70,10 +70,9 @@ class Scene:
         async def nothing_owed() -> bool:
             status = await self.shown("status")
             events = status["events"]
-            return bool(
-                status["totals"]["owed"] == status["outbox"]["pending"] == 0
-                and events["accepted"] == events["consumed"] > 0
-            )
+            assert status["totals"]["owed"] == status["outbox"]["pending"] == 0, status
+            assert events["accepted"] == events["consumed"] > 0, events
+            return True
 
         await eventually(nothing_owed, within=within, what="that nothing is owed")
 

@@ -12,7 +12,7 @@ from schemas.outcome import FhirError
 from services.principal import LOCAL
 from services.publisher.accept.examine import checked, parsed
 from services.publisher.derive import kind as kind_of
-from services.publisher.store.model import REPORT, Effect, Write, Written
+from services.publisher.store.model import REPORT, Write, Written
 from tests.publishing import contract, contract_url, performance, quality
 from tests.simulation.chance import Chance
 from tests.simulation.machines import Machine, UnansweredError
@@ -145,10 +145,13 @@ class Payer:
             try:
                 written = await machine.call(lambda at: _write(at, sent, texts))
             except FhirError as error:
+                if error.status == 412 and resent:
+                    # The answer that was lost has moved the version on: what was asked for is there.
+                    for each in sent:
+                        self._versions.pop(str(each.resource.get("id")), None)
+                    return
                 if error.status != 503:
-                    # An answer that was lost has moved the version on: what was asked for is there.
-                    if not (error.status == 412 and resent):
-                        self.complaints.append(f"refused with {error.status}: {error}")
+                    self.complaints.append(f"refused with {error.status}: {error}")
                     return
             except Exception:  # noqa: BLE001  # no answer, or a 500: nobody knows, so it is sent again
                 resent = True

@@ -136,7 +136,5 @@ async def _activate(connection: AsyncConnection, subscription: str, now: Any) ->
     await connection.execute(
         sa.update(s)
         .where(s.c.id == subscription, s.c.status == Status.ERROR)
-        .values(
-            status=Status.ACTIVE, status_since=now, error=None, version=s.c.version + 1, last_updated=now
-        )
+        .values(status=Status.ACTIVE, status_since=now, error=None, version=s.c.version + 1, last_updated=now)
     )
