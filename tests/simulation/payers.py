@@ -164,8 +164,7 @@ class Payer:
         for each, text in zip(written, texts, strict=True):
             stored = each.stored
             self._versions[stored.id] = stored.version
-            if each.effect is not Effect.UNCHANGED or stored.version:
-                self.acknowledged.append(Acknowledged(stored.type, stored.id, stored.version, text, began))
+            self.acknowledged.append(Acknowledged(stored.type, stored.id, stored.version, text, began))
 
 
 async def _write(machine: Machine, sent: tuple[Sent, ...], texts: list[bytes]) -> list[Written]:
