@@ -17,14 +17,17 @@ from services import metrics
 from services.clock import Clock
 from services.database import Database
 
-AT_ONCE: Final = 2_000
-"""Most rows that one statement removes: a fraction of a second, so that nothing waits long for it."""
+AT_ONCE: Final = 500
+"""Most rows that one statement removes: milliseconds, so that nothing waits long for it."""
+
+PAUSE: Final = 0.1
+"""Seconds between two rounds, so that whoever else writes gets a turn."""
 
 REST: Final = 600.0
 """Seconds that a table is left alone once nothing in it is past its time."""
 
-PRUNING_SECONDS: Final = 0.5
-"""How long the loop waits between two rounds, so that whoever else writes gets a turn."""
+IDLE: Final = 20.0
+"""How often the loop looks whether a rest is over."""
 
 _ELECTION: Final = 0x76627072_7072756E
 """Key of the advisory lock whose holder prunes: "vbprprun"."""
@@ -54,22 +57,28 @@ class Pruner:
         self._rests_until: dict[str, float] = {}
 
     async def step(self) -> bool:
-        """Run one round of each sweep that does not rest; returns False, so that others get their turn between."""
+        """Run one round; tell whether there may be more, after a pause."""
+        more = await self.round()
+        if more:
+            await self._clock.sleep(PAUSE)
+        return more
+
+    async def round(self) -> bool:
+        """Remove a few rows of each table that does not rest; tell whether there may be more."""
+        more = False
         for table, sweep in self._sweeps.items():
             if self._rests_until.get(table, 0.0) <= self._clock.monotonic():
-                await self._round(table, sweep)
-        return False
+                more |= await self._sweep(table, sweep)
+        return more
 
-    async def _round(self, table: str, sweep: Sweep) -> None:
+    async def _sweep(self, table: str, sweep: Sweep) -> bool:
         async with self._database.write() as connection:
-            swept = (
-                await sweep(connection, self._clock.now())
-                if await _elected(connection)
-                else Swept(0, more=False)
-            )
+            elected = await _elected(connection)
+            swept = await sweep(connection, self._clock.now()) if elected else Swept(0, more=False)
         metrics.ROWS_PRUNED.labels(table).inc(swept.rows)
         if not swept.more:
             self._rests_until[table] = self._clock.monotonic() + REST
+        return swept.more
 
     async def run_dry(self) -> int:
         """Run every sweep until there is nothing left for it, whether it rests or not; return how many rows went."""

@@ -17,7 +17,7 @@ from services.notifier import tables as t
 from services.retention import AT_ONCE, Sweep, Swept, in_order_of_age
 from services.settings import Settings
 
-EVENTS_AT_ONCE: Final = 200
+EVENTS_AT_ONCE: Final = 100
 """Fewer than other rows: each carries a report."""
 
 

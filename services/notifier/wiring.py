@@ -33,7 +33,7 @@ from services.notifier.subscriptions.store import SubscriptionStore
 from services.notifier.subscriptions.timers import Patience, StatusTimers
 from services.notifier.watch.gauges import Gauges
 from services.notifier.watch.pages.overview import mount_ops
-from services.retention import PRUNING_SECONDS, Pruner
+from services.retention import IDLE, Pruner
 from services.settings import Settings
 from services.wakeup import Wakeup
 
@@ -103,7 +103,7 @@ class Notifier:
             Loop("heartbeat", self._delivery.heartbeat, idle=settings.lease_seconds / 3),
             Loop("record", self._delivery.record_finished, wake=self._delivery.finished, idle=poll),
             Loop("gauges", Gauges(database, clock).step, idle=5.0),
-            Loop("retention", Pruner(database, clock, sweeps(settings)).step, idle=PRUNING_SECONDS),
+            Loop("retention", Pruner(database, clock, sweeps(settings)).step, idle=IDLE),
             Loop("status timers", timers.step, idle=10.0),
         ]
 

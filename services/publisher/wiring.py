@@ -27,7 +27,7 @@ from services.publisher.retention import sweeps
 from services.publisher.store.reports import Reports
 from services.publisher.store.tables import log_head, outbox, report, resource_version
 from services.publisher.store.write import Writer
-from services.retention import PRUNING_SECONDS, Pruner, Sweep
+from services.retention import IDLE, Pruner, Sweep
 from services.settings import Settings, SettingsError
 
 MIGRATIONS = Migrations(Path(__file__).parent / "migrations", "publisher_version")
@@ -98,7 +98,7 @@ async def open_publisher(settings: Settings, clock: Clock, sink: EventSink) -> P
 
 def _pruned(publisher: Publisher, clock: Clock, kept: Mapping[str, Sweep]) -> Publisher:
     pruner = Pruner(publisher.database, clock, kept)
-    loop = Loop("publisher retention", pruner.step, idle=PRUNING_SECONDS)
+    loop = Loop("publisher retention", pruner.step, idle=IDLE)
     return replace(publisher, loops=(*publisher.loops, loop))
 
 

@@ -259,7 +259,7 @@ BROKEN: tuple[tuple[str, Callable[[], Json], Change, str, str], ...] = (
 @pytest.mark.parametrize(
     ("rule", "whole", "change", "code", "expression"),
     BROKEN,
-    ids=lambda one: one.__name__ if callable(one) else str(one)[:40],
+    ids=[f"{place}-{row[0]}" for place, row in enumerate(BROKEN)],
 )
 def test_a_broken_rule_is_named_with_its_element(
     rule: str, whole: Callable[[], Json], change: Change, code: str, expression: str

@@ -16,7 +16,7 @@ from services.notifier.enqueue.enqueue import Matched, enqueue
 from services.notifier.retention import sweeps
 from services.notifier.subscriptions.store import SubscriptionStore
 from services.principal import LOCAL
-from services.retention import Pruner
+from services.retention import AT_ONCE, REST, Pruner
 from services.settings import Settings
 from tests.clock import ManualClock
 from tests.notifier_store import LOG, NotifierStore, event, notifier_store
@@ -192,11 +192,11 @@ async def test_zero_days_keep_everything(store: NotifierStore, clock: ManualCloc
     assert await store.numbers(made.id) == [1]
 
 
-async def test_one_step_removes_a_bounded_number_of_rows_and_the_next_ones_the_rest(
+async def test_one_round_removes_a_bounded_number_of_rows_and_the_next_ones_the_rest(
     store: NotifierStore, clock: ManualClock
 ) -> None:
     made = await store.subscribe()
-    total = 5_000
+    total = 2 * AT_ONCE + AT_ONCE // 2
     async with store.database.write() as connection:
         rows = [
             {
@@ -209,21 +209,40 @@ async def test_one_step_removes_a_bounded_number_of_rows_and_the_next_ones_the_r
     await clock.advance(91 * DAY)
     pruning = pruner(store)
     left = []
-    for _ in range(4):
-        assert await pruning.step() is False
+    for _ in range(3):
+        await pruning.round()
         left.append(await count(store, t.attempt))
-    assert left == [3000, 1000, 0, 0]
+    assert left == [total - AT_ONCE, total - 2 * AT_ONCE, 0]
+    assert await pruning.round() is False
+
+
+async def test_a_table_rests_once_nothing_in_it_is_past_its_time(
+    store: NotifierStore, clock: ManualClock
+) -> None:
+    made = await store.subscribe()
+    await attempt(store, made.id, 1)
+    await clock.advance(90 * DAY - 1)
+    pruning = pruner(store)
+    assert await pruning.round() is False
+    await clock.advance(REST - 1)
+    assert await pruning.round() is False
+    assert await count(store, t.attempt) == 1, "it rests"
+    await clock.advance(2)
+    await pruning.round()
+    assert await count(store, t.attempt) == 0
 
 
 async def test_an_old_event_that_reached_many_goes_in_parts(store: NotifierStore, clock: ManualClock) -> None:
-    made = [(await store.subscribe()).id for _ in range(30)]
+    made = [(await store.subscribe()).id for _ in range(12)]
     await store.take_in(0, 0, list(range(1, 101)), *made)
     for subscription in made:
         await settle(store, subscription, 100)
     await clock.advance(401 * DAY)
     pruning = pruner(store)
-    await pruning.step()
-    assert await count(store, t.notification) == 1000
-    assert await count(store, t.event) == 100, "as long as something refers to it"
-    await pruning.step()
-    assert (await count(store, t.notification), await count(store, t.event)) == (0, 0)
+    left = []
+    for _ in range(3):
+        await pruning.round()
+        left.append((await count(store, t.notification), await count(store, t.event)))
+    assert left == [(1200 - AT_ONCE, 100), (1200 - 2 * AT_ONCE, 100), (0, 0)], (
+        "an event stays as long as something refers to it"
+    )

@@ -111,18 +111,17 @@ def _plans() -> None:
 def _reading_again() -> None:
     """A batch that could not be taken in is stepped over."""
 
-    async def step(self: Any) -> bool:
-        await self._follow_assignment()
-        if records := await self._source.read(500, self._wait):
-            at = dict(self._at)
-            try:
-                await self._take_in([record for record in records if record.partition in self._at])
-            except Exception:
-                self._at = at
-                raise
-        return True
+    original = Intake._take_in
 
-    _replace(Intake, "step", step)
+    async def take_in(self: Any, records: Sequence[Record]) -> None:
+        at = dict(self._at)
+        try:
+            await original(self, records)
+        except Exception:
+            self._at = at
+            raise
+
+    _replace(Intake, "_take_in", take_in)
 
 
 def _freshness() -> None:

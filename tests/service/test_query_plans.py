@@ -1,0 +1,176 @@
+"""No statement of the path, and none of the pruner, walks through a table that grows: each finds its rows by an index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from services.database import Database
+from services.notifier import tables as t
+from services.notifier.model import Answer
+from services.notifier.record.recorder import record
+from services.notifier.record.turn import Tried, Turn
+from services.notifier.record.verdict import Delivered
+from services.notifier.retention import sweeps
+from services.notifier.send.claims import Room, claim
+from services.retention import Pruner
+from services.settings import Settings
+from tests.notifier_store import NotifierStore, notifier_store
+
+FINISHED = 20_000
+"""Enough that a plan which walks through them is never the cheaper one."""
+
+GROWING = ("notification", "attempt", "event", "seen_event", "given_up", "dead_letter", "audit")
+LANES = 100
+
+
+@pytest.fixture
+async def store(database_urls: tuple[str, str]) -> AsyncIterator[NotifierStore]:
+    async with notifier_store(database_urls[1]) as opened:
+        yield opened
+
+
+async def fill(store: NotifierStore) -> list[str]:
+    """Put finished deliveries behind many lanes; half of everything is past its time."""
+    names = [(await store.subscribe()).id for _ in range(LANES)]
+    now = store.clock.now()
+    each = range(FINISHED // LANES)
+    times = [now - timedelta(days=3000)] * (len(each) // 2) + [now] * (len(each) - len(each) // 2)
+    events = [_event(number, at) for number, at in zip(each, times, strict=True)]
+    owed = [
+        {"subscription_id": name, "number": number + 1, "event_seq": number + 1}
+        for number in each
+        for name in names
+    ]
+    tries = [
+        {
+            "subscription_id": row["subscription_id"], "webhook_id": "w", "first_number": row["number"],
+            "last_number": row["number"], "at": now - timedelta(days=3000) if place < FINISHED // 2 else now,
+            "milliseconds": 1, "outcome": "delivered",
+        }
+        for place, row in enumerate(owed)
+    ]  # fmt: skip
+    seen = [
+        {"event_id": f"old-{number}", "accepted_at": now - timedelta(days=3000)} for number in range(FINISHED)
+    ]
+    letters: list[dict[str, Any]] = [
+        {
+            "log": "l",
+            "partition": 0,
+            "position": n,
+            "reason": "r",
+            "headers": "[]",
+            "at": times[n % len(times)],
+        }
+        for n in range(FINISHED)
+    ]
+    refused = [{**row, "reason": "r", "at": now} for row in owed[::10]]
+    for row in refused:
+        del row["event_seq"]
+    trail = [{"at": row["at"], "client": "c", "action": "a", "subject": "s"} for row in tries]
+    async with store.database.write() as connection:
+        for table, rows in (
+            (t.event, events), (t.notification, owed), (t.attempt, tries), (t.seen_event, seen),
+            (t.dead_letter, letters), (t.given_up, refused), (t.audit, trail),
+        ):  # fmt: skip
+            await connection.execute(sa.insert(table), rows)
+        done = {"next_number": len(each) + 1, "last_number": len(each)}
+        await connection.execute(sa.update(t.lane).values(**done))
+        await connection.execute(sa.update(t.counter).values(last_number=len(each)))
+        await connection.exec_driver_sql("ANALYZE")
+    return names
+
+
+def _event(number: int, at: datetime) -> dict[str, Any]:
+    return {
+        "event_id": f"e-{number}", "type": "x", "source": "s", "report_id": f"r{number}", "version": 1,
+        "contract": "c", "interaction": "create", "accepted_at": at, "received_at": at, "log_partition": 0,
+        "log_position": number, "facets": "{}", "body": b"{}",
+    }  # fmt: skip
+
+
+async def plans(database: Database, work: Awaitable[Any]) -> list[tuple[str, str]]:
+    """Return the plan of every statement that reads or removes rows while the work is done, with the statement."""
+    said: dict[str, Any] = {}
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, many: bool) -> None:
+        if re.match(r"\s*(SELECT|UPDATE|DELETE)", statement):
+            said.setdefault(statement, parameters[0] if many else parameters)
+
+    engines = [engine.sync_engine for engine in database.engines]
+    for engine in engines:
+        sa.event.listen(engine, "before_cursor_execute", note)
+    await work
+    for engine in engines:
+        sa.event.remove(engine, "before_cursor_execute", note)
+    explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
+    found = []
+    async with database.read() as connection:
+        for statement, parameters in said.items():
+            rows = await connection.exec_driver_sql(explain + statement, parameters)
+            found.append((statement, "\n".join(str(row[-1]) for row in rows)))
+    return found
+
+
+def walks(plan: str) -> list[str]:
+    """Return the growing tables that a plan goes through from end to end."""
+    tables = "|".join(GROWING)
+    # SQLite: `SCAN event` or `SCAN event AS old`; by an index in order, it stops at its LIMIT. PostgreSQL: `Seq Scan on event`.
+    lines = [line for line in plan.splitlines() if "USING" not in line]
+    return [line for line in lines if re.search(rf"(?:\bSCAN|Seq Scan on) (?:{tables})\b", line)]
+
+
+async def test_the_plans_are_looked_at(store: NotifierStore) -> None:
+    """A statement that does walk through is found out."""
+    await fill(store)
+
+    async def careless() -> None:
+        async with store.database.read() as connection:
+            await connection.execute(sa.select(t.attempt.c.id).where(t.attempt.c.milliseconds == 3))
+
+    ((_, plan),) = await plans(store.database, careless())
+    assert walks(plan)
+
+
+async def test_the_pruner_finds_what_is_past_its_time_by_an_index(store: NotifierStore) -> None:
+    await fill(store)
+    pruner = Pruner(store.database, store.clock, sweeps(Settings()))
+    found = await plans(store.database, pruner.round())
+    assert len([statement for statement, _ in found if statement.startswith("DELETE")]) >= 6
+    for statement, plan in found:
+        # Its window is the beginning of a table in the order of its key: the limit ends the walk.
+        bounded = "LIMIT" in statement and ("ORDER BY" in statement)
+        assert not walks(plan) or (bounded and store.database.is_sqlite), f"{statement}\n{plan}"
+
+
+async def test_taking_in_claiming_and_recording_touch_nothing_that_is_finished(store: NotifierStore) -> None:
+    names = await fill(store)
+
+    async def deliver() -> None:
+        await store.take_in(0, 0, [1, 2], *names[:10])
+        claimed = await claim(store.database, store.clock, Room(10, 10, (), lambda _endpoint: 100), lease=90)
+        turns = []
+        for each in claimed:
+            turn = Turn(each.lane, each.channel)
+            for batch in each.batches:
+                tried = Tried(
+                    batch.webhook_id,
+                    batch.first,
+                    batch.last,
+                    store.clock.now(),
+                    Answer(200, None, "", 1),
+                    Delivered(),
+                )
+                turn.tries.append(tried)
+                turn.lane = turn.lane.after(Delivered(), batch.first, batch.last)
+            turns.append(turn)
+        assert sum(len(turn.tries) for turn in turns) == 20
+        await record(store.database, store.clock, turns)
+
+    for statement, plan in await plans(store.database, deliver()):
+        assert not walks(plan), f"{statement}\n{plan}"
