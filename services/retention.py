@@ -95,16 +95,21 @@ class Pruner:
 
 def in_order_of_age(table: sa.Table, days: int) -> Sweep:
     """Return the sweep of an insert-only table with `id` and `at`, whose ids rise as time goes by."""
-    old = table.alias("old").c
-    oldest = sa.select(old.id).order_by(old.id).limit(AT_ONCE)
+    key, at = table.c.id, table.c.at
+    oldest = sa.select(key, at).order_by(key).limit(AT_ONCE)
     delete = sa.delete(table).where(
-        table.c.id.in_(oldest), table.c.at < sa.bindparam("cutoff", type_=table.c.at.type)
+        key.between(sa.bindparam("first"), sa.bindparam("last")),
+        at < sa.bindparam("cutoff", type_=at.type),
     )
 
     async def sweep(connection: AsyncConnection, now: datetime) -> Swept:
-        gone = (await connection.execute(delete, {"cutoff": now - timedelta(days=days)})).rowcount
+        cutoff = now - timedelta(days=days)
+        past = [row.id for row in await connection.execute(oldest) if row.at < cutoff]
+        if past:
+            named = {"first": past[0], "last": past[-1], "cutoff": cutoff}
+            await connection.execute(delete, named)
         # Clocks differ a little, so the last rows past their time may stand among younger ones.
-        return Swept(gone, more=gone > AT_ONCE // 2)
+        return Swept(len(past), more=len(past) > AT_ONCE // 2)
 
     return sweep
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -23,13 +24,20 @@ class ServerError(Exception):
     """A server did not do what was asked; the message says which, what and how its log ends."""
 
 
+_PORTS = range(15_000, 30_000)
+"""Below those the system hands out by itself: a port taken from there may be gone before it is bound again."""
+
+
 def free_ports(count: int) -> list[int]:
     """Return loopback ports nobody listens on at this moment, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+    found: list[int] = []
+    for port in random.SystemRandom().sample(_PORTS, 50 + count):
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind((LOOPBACK, port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(f"found no {count} free ports on {LOOPBACK}")
 
 
 def accepts(port: int) -> bool:

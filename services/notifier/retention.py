@@ -59,11 +59,18 @@ class EventSweep:
     async def _settled(self, connection: AsyncConnection, past: Sequence[int]) -> int:
         if not past:
             return 0
-        gone = [tuple(row) for row in await connection.execute(_NOTIFICATIONS, {"past": past})]
+        gone = (await connection.execute(_SETTLED, {"past": past})).mappings().all()
         if gone:
-            key = sa.tuple_(t.given_up.c.subscription_id, t.given_up.c.number)
-            await connection.execute(sa.delete(t.given_up).where(key.in_(gone)))
+            keys = [dict(row) for row in gone]
+            # One by one, by their keys: as one statement a planner may go through the whole table for them.
+            for table in (t.given_up, t.notification):
+                await connection.execute(_by_key(table, "subscription_id", "number"), keys)
         return len(gone)
+
+
+def _by_key(table: sa.Table, *columns: str) -> sa.Delete:
+    """Return the statement that removes one row by its key, given as `of_{column}`."""
+    return sa.delete(table).where(*(table.c[name] == sa.bindparam(f"of_{name}") for name in columns))
 
 
 _n = t.notification.c
@@ -73,27 +80,15 @@ _WINDOW = (
     .order_by(t.event.c.seq)
     .limit(EVENTS_AT_ONCE)
 )
-_old = t.notification.alias("old").c
-_OWED = sa.exists().where(
-    t.lane.c.subscription_id == _old.subscription_id, t.lane.c.next_number <= _old.number
-)
+_OWED = sa.exists().where(t.lane.c.subscription_id == _n.subscription_id, t.lane.c.next_number <= _n.number)
 _TO_BE_SENT_AGAIN = sa.exists().where(
-    t.resend.c.subscription_id == _old.subscription_id, t.resend.c.number == _old.number
+    t.resend.c.subscription_id == _n.subscription_id, t.resend.c.number == _n.number
 )
-_NOTIFICATIONS = (
-    sa.delete(t.notification)
-    .where(
-        sa.tuple_(_n.subscription_id, _n.number).in_(
-            sa.select(_old.subscription_id, _old.number)
-            .where(
-                _old.event_seq.in_(sa.bindparam("past", expanding=True)),
-                sa.not_(_OWED),
-                sa.not_(_TO_BE_SENT_AGAIN),
-            )
-            .limit(AT_ONCE)
-        )
-    )
-    .returning(_n.subscription_id, _n.number)
+_SETTLED = (
+    sa.select(_n.subscription_id.label("of_subscription_id"), _n.number.label("of_number"))
+    .where(_n.event_seq.in_(sa.bindparam("past", expanding=True)), sa.not_(_OWED), sa.not_(_TO_BE_SENT_AGAIN))
+    .order_by(_n.event_seq)  # so that the index is followed, and only as far as the limit
+    .limit(AT_ONCE)
 )
 _EVENTS = sa.delete(t.event).where(
     t.event.c.seq.in_(sa.bindparam("past", expanding=True)),
@@ -128,15 +123,19 @@ def seen_events(days: int) -> Sweep:
 
 def dead_letters(days: int) -> Sweep:
     """Return the sweep of records that could not be read."""
-    dead, old = t.dead_letter.c, t.dead_letter.alias("old").c
-    cutoff = sa.bindparam("cutoff", type_=dead.at.type)
-    oldest = sa.select(old.log, old.partition, old.position).where(old.at < cutoff).order_by(old.at)
-    delete = sa.delete(t.dead_letter).where(
-        sa.tuple_(dead.log, dead.partition, dead.position).in_(oldest.limit(AT_ONCE))
+    dead = t.dead_letter.c
+    key = ("log", "partition", "position")
+    oldest = (
+        sa.select(*(dead[name].label(f"of_{name}") for name in key))
+        .where(dead.at < sa.bindparam("cutoff", type_=dead.at.type))
+        .order_by(dead.at)
+        .limit(AT_ONCE)
     )
 
     async def sweep(connection: AsyncConnection, now: datetime) -> Swept:
-        gone = (await connection.execute(delete, {"cutoff": now - timedelta(days=days)})).rowcount
-        return Swept(gone, more=gone == AT_ONCE)
+        found = (await connection.execute(oldest, {"cutoff": now - timedelta(days=days)})).mappings().all()
+        if found:
+            await connection.execute(_by_key(t.dead_letter, *key), [dict(row) for row in found])
+        return Swept(len(found), more=len(found) == AT_ONCE)
 
     return sweep

@@ -10,20 +10,28 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from aiokafka.admin import AIOKafkaAdminClient
 
 from services.clock import SystemClock
+from services.event_log import LogUnavailableError
 from services.event_log_kafka.cluster import KafkaLog
+from services.event_log_kafka.sink import KafkaSink
 from services.event_log_kafka.source import KafkaSource
+from services.event_log_kafka.topic import ensure_topic
 from services.event_log_kafka.witness import KafkaWitness
 from services.notifier import tables as t
+from services.notifier.consume.continuity import LogChangedError
 from services.notifier.consume.freshness import LiveIndex
 from services.notifier.consume.intake import Intake
+from services.notifier.watch.recovery.positions import accept
+from services.notifier.watch.recovery.trail import Order
+from services.publisher.emit.relay import Relay
 from services.wakeup import Wakeup
 from tests.conditions import eventually
 from tests.event_logs import Log, kafka_end_to_end, new_topic
 from tests.notifier_store import BASE, NotifierStore, notifier_store
 from tests.notifying import contract
-from tests.outbox import publisher_outbox
+from tests.outbox import SOURCE, publisher_outbox
 from tests.servers import SharedKafka
 
 
@@ -126,3 +134,49 @@ async def test_a_restored_database_gives_no_number_twice(
         assert given[:3] == [1, 2, 3]
         assert min(given[3:]) > 6
         assert given[3:] == list(range(given[3], given[3] + 3)), "and they go on without a gap from there"
+
+
+async def test_a_topic_made_anew_is_not_read_on_though_it_has_the_same_positions(
+    topic_log: KafkaLog, log: Log, tmp_path: Path
+) -> None:
+    async with notifier_store(f"sqlite+aiosqlite:///{tmp_path / 'notifier.sqlite'}") as store:
+        await log.publish(*[contract("c1")] * 3)
+        async with reading(store, topic_log) as intake:
+            await eventually(partial(taken_in, intake, store, 3), within=30)
+        admin = AIOKafkaAdminClient(bootstrap_servers=topic_log.bootstrap_servers)
+        await admin.start()
+        await admin.delete_topics([topic_log.topic])
+
+        async def gone() -> bool:
+            return topic_log.topic not in await admin.list_topics()
+
+        await eventually(gone, within=30)
+        await admin.close()
+        await ensure_topic(topic_log)
+        sink = KafkaSink(topic_log)
+        relay = Relay(log.outbox.database, sink, source=SOURCE, clock=SystemClock())
+        for _ in range(5):  # beyond where the reader was
+            await log.outbox.accept(contract("c1"))
+        while await relay.emit():
+            pass
+        await sink.close()
+
+        async with reading(store, topic_log) as intake:
+
+            async def stopped() -> bool:
+                with contextlib.suppress(LogUnavailableError, LogChangedError):
+                    await intake.step()
+                return intake.stopped is not None
+
+            await eventually(stopped, within=60)
+            assert "holds another record than was read there" in str(intake.stopped)
+            assert await taken_in_so_far(store) == 3
+            async with store.database.read() as connection:
+                partition = (await connection.execute(sa.select(t.position.c.partition))).scalar_one()
+            await accept(store.database, SystemClock(), [partition], Order("op", "made anew"))
+            await eventually(partial(taken_in, intake, store, 8), within=30)
+
+
+async def taken_in_so_far(store: NotifierStore) -> int:
+    async with store.database.read() as connection:
+        return (await connection.execute(sa.select(sa.func.count()).select_from(t.event))).scalar_one()

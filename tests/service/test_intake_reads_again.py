@@ -33,8 +33,8 @@ async def test_a_failure_between_reading_and_enqueueing_loses_nothing(
             raise ConnectionError("the database is gone for a moment")
         await working(self)
 
-    urls = [f"sqlite+aiosqlite:///{tmp_path / name}.sqlite" for name in ("publisher", "notifier")]
-    async with notifying(*urls) as running:
+    here = f"sqlite+aiosqlite:///{tmp_path}"
+    async with notifying(f"{here}/publisher.sqlite", f"{here}/notifier.sqlite") as running:
         monkeypatch.setattr(LiveIndex, "refresh", failing)
         published = await running.publish("c1", "c2")
         await eventually(lambda: failures == 0, what="both failures")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
+import orjson
+import pytest
 import sqlalchemy as sa
 
 from services import metrics
@@ -12,8 +15,10 @@ from services.notifier.watch.recovery.positions import accept
 from services.notifier.watch.recovery.trail import Order
 from services.publisher.store.tables import log_head, outbox
 from tests.conditions import eventually
+from tests.notifier_store import notifier_store
 from tests.notifying import Notifying, classic, notifying
 from tests.receiver import Receiver, receiving
+from tests.service.commands import run
 
 ORDER = Order("op", "the publisher was restored")
 
@@ -142,3 +147,31 @@ async def test_what_is_accepted_is_named_before_and_kept_in_the_trail(database_u
         await running.publish("c1")
         await eventually(partial(has, receiver, 3))
         assert await numbers(running) == [1, 2, 3], "a log that was right is read again for nothing"
+
+
+@pytest.mark.slow
+async def test_the_commands_that_an_operator_types(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'notifier.sqlite'}"
+    settings = {"VBPR_NOTIFIER_DATABASE_URL": url}
+    async with notifier_store(url) as store:
+        made = await store.subscribe()
+        await store.take_in(3, 0, [1, 2], made.id)
+    listed = await run("positions", "list", "--json", settings=settings)
+    assert orjson.loads(listed.out) == [{"log": "log", "partition": 3, "next_position": 2}]
+
+    counted = await run("positions", "accept", "3", settings=settings)
+    assert counted.out.splitlines() == [
+        "log: partition 3 would be read from its oldest record on, not from 2.",
+        "Add --yes and --reason to do it.",
+    ]
+    nobody_says_why = await run("positions", "accept", "3", "--yes", settings=settings)
+    assert (nobody_says_why.code, "--reason" in nobody_says_why.err) == (2, True)
+    unknown = await run("positions", "accept", "9", "--yes", "--reason", "x", settings=settings)
+    assert "Partition 9 was never read" in unknown.err
+
+    done = await run(
+        "positions", "accept", "3", "--yes", "--reason", "made anew", "--json", settings=settings
+    )
+    assert orjson.loads(done.out) == {"done": True, "positions": [{"log": "log", "partition": 3, "was": 2}]}
+    listed = await run("positions", "list", settings=settings)
+    assert "the oldest record" in listed.out

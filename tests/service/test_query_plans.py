@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from benchmarks import history
 from services.database import Database
 from services.notifier import tables as t
 from services.notifier.model import Answer
@@ -22,11 +22,11 @@ from services.retention import Pruner
 from services.settings import Settings
 from tests.notifier_store import NotifierStore, notifier_store
 
-FINISHED = 20_000
-"""Enough that a plan which walks through them is never the cheaper one."""
+EVENTS = 4_000
+"""For each of the lanes: enough that a plan which walks through them all is never the cheaper one."""
 
 GROWING = ("notification", "attempt", "event", "seen_event", "given_up", "dead_letter", "audit")
-LANES = 100
+LANES = 40
 
 
 @pytest.fixture
@@ -36,62 +36,22 @@ async def store(database_urls: tuple[str, str]) -> AsyncIterator[NotifierStore]:
 
 
 async def fill(store: NotifierStore) -> list[str]:
-    """Put finished deliveries behind many lanes; half of everything is past its time."""
+    """Put finished deliveries behind many lanes, all of them past their time."""
     names = [(await store.subscribe()).id for _ in range(LANES)]
-    now = store.clock.now()
-    each = range(FINISHED // LANES)
-    times = [now - timedelta(days=3000)] * (len(each) // 2) + [now] * (len(each) - len(each) // 2)
-    events = [_event(number, at) for number, at in zip(each, times, strict=True)]
-    owed = [
-        {"subscription_id": name, "number": number + 1, "event_seq": number + 1}
-        for number in each
-        for name in names
-    ]
-    tries = [
-        {
-            "subscription_id": row["subscription_id"], "webhook_id": "w", "first_number": row["number"],
-            "last_number": row["number"], "at": now - timedelta(days=3000) if place < FINISHED // 2 else now,
-            "milliseconds": 1, "outcome": "delivered",
-        }
-        for place, row in enumerate(owed)
-    ]  # fmt: skip
-    seen = [
-        {"event_id": f"old-{number}", "accepted_at": now - timedelta(days=3000)} for number in range(FINISHED)
-    ]
-    letters: list[dict[str, Any]] = [
-        {
-            "log": "l",
-            "partition": 0,
-            "position": n,
-            "reason": "r",
-            "headers": "[]",
-            "at": times[n % len(times)],
-        }
-        for n in range(FINISHED)
-    ]
-    refused = [{**row, "reason": "r", "at": now} for row in owed[::10]]
-    for row in refused:
-        del row["event_seq"]
-    trail = [{"at": row["at"], "client": "c", "action": "a", "subject": "s"} for row in tries]
+    await history.fill(store.database, "SQLite" if store.database.is_sqlite else "PostgreSQL", EVENTS)
+    others = (
+        """INSERT INTO given_up (subscription_id, number, reason, at)
+           SELECT subscription_id, first_number, 'refused', at FROM attempt WHERE first_number % 2 = 0""",
+        """INSERT INTO dead_letter (log, partition, position, reason, headers, at)
+           SELECT 'l', 0, id, 'no event', '[]', at FROM attempt""",
+        "INSERT INTO audit (at, client, action, subject) SELECT at, 'c', 'a', 's' FROM attempt",
+    )
+    for statement in others:
+        async with store.database.write() as connection:
+            await connection.exec_driver_sql(statement)
     async with store.database.write() as connection:
-        for table, rows in (
-            (t.event, events), (t.notification, owed), (t.attempt, tries), (t.seen_event, seen),
-            (t.dead_letter, letters), (t.given_up, refused), (t.audit, trail),
-        ):  # fmt: skip
-            await connection.execute(sa.insert(table), rows)
-        done = {"next_number": len(each) + 1, "last_number": len(each)}
-        await connection.execute(sa.update(t.lane).values(**done))
-        await connection.execute(sa.update(t.counter).values(last_number=len(each)))
         await connection.exec_driver_sql("ANALYZE")
     return names
-
-
-def _event(number: int, at: datetime) -> dict[str, Any]:
-    return {
-        "event_id": f"e-{number}", "type": "x", "source": "s", "report_id": f"r{number}", "version": 1,
-        "contract": "c", "interaction": "create", "accepted_at": at, "received_at": at, "log_partition": 0,
-        "log_position": number, "facets": "{}", "body": b"{}",
-    }  # fmt: skip
 
 
 async def plans(database: Database, work: Awaitable[Any]) -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ import structlog
 
 from services.clock import SystemClock
 from tests.simulation import run, unsafe
+from tests.simulation.dice import Fault
 from tests.simulation.judge import finding_kind
 
 _HASHES = "0"
@@ -39,6 +40,7 @@ class _Asked:
 
     seeds: Sequence[int]
     without: str | None
+    only: Fault | None
     first: bool
     trace: bool
     jobs: int
@@ -46,7 +48,8 @@ class _Asked:
 
     def again(self, seed: int) -> str:
         without = f" --without {self.without!r}" if self.without else ""
-        return f"python -m tests.simulation --trace {seed}{without}"
+        only = f" --only {self.only.value!r}" if self.only else ""
+        return f"python -m tests.simulation --trace {seed}{without}{only}"
 
 
 @dataclass
@@ -95,11 +98,20 @@ def _read(folder: Path) -> _Asked:
         choices=[*unsafe.SAFETIES, *unsafe.HARMLESS],
         help="take a safety out: some seed must notice",
     )
+    parser.add_argument("--only", type=Fault, metavar="FAULT", help="let only this strike, and more often")
     parser.add_argument("--first", action="store_true", help="stop at the first seed that fails")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
     given = parser.parse_args()
     seeds = _seeds(given.seeds) if given.trace is None else [given.trace]
-    return _Asked(seeds, given.without, given.first, given.trace is not None, given.jobs, folder)
+    return _Asked(
+        seeds=seeds,
+        without=given.without,
+        only=given.only,
+        first=given.first,
+        trace=given.trace is not None,
+        jobs=given.jobs,
+        templates=folder,
+    )
 
 
 def _seeds(text: str) -> Sequence[int]:
@@ -192,7 +204,7 @@ def _fork(seed: int, asked: _Asked) -> tuple[int, int, int]:
 
 def _run(seed: int, asked: _Asked) -> run.Result:
     try:
-        return run.run(seed, asked.templates)
+        return run.run(seed, asked.templates, asked.only)
     except Exception:  # noqa: BLE001  # whatever it is, it is a finding
         return run.Result.broken(seed, f"the simulation broke down: {traceback.format_exc()}")
 

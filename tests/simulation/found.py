@@ -25,7 +25,7 @@ class Found:
 FOUND: Final = (
     Found(
         "reading again",
-        12,
+        1,
         "A database error between reading a batch and enqueueing it (while the match index was brought up to date) "
         "left the reader past the batch and its position before it: the next batch moved the position over both, "
         "and the events between were never numbered.",

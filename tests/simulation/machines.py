@@ -240,7 +240,8 @@ def _strike(machine: Machine, fault: Fault, chance: Chance) -> None:
             machine.stop()
         case Fault.FREEZE:
             process = machine.process
-            machine.freeze(chance.between(1, 300))
+            # Shorter than a lease, or longer than that.
+            machine.freeze(chance.between(1, 60) if chance.happens(0.4) else chance.between(100, 400))
             if chance.happens(0.5):  # its server has hung up by the time it wakes
                 machine.site.disk.cut(process)
         case Fault.CLOCK_JUMP:

@@ -17,6 +17,7 @@ from services.publisher.check import check
 from tests.notifying import classic
 from tests.publishing import OTHER_PROVIDER, PAYER, PROVIDER, contract, performance, quality
 from tests.simulation.clients import POLICY, Client
+from tests.simulation.dice import Fault
 from tests.simulation.judge import Glance, Run, open_books, verdict
 from tests.simulation.loop import BusyError, DeadlockError, VirtualLoop
 from tests.simulation.world import BASE, World, build
@@ -47,13 +48,13 @@ class Result:
         return cls(seed, (why,), "", {}, 0, 0, 0.0, 0)
 
 
-def run(seed: int, templates: Path) -> Result:
-    """Run a seed; `templates` holds both databases at their head, empty."""
+def run(seed: int, templates: Path, only: Fault | None = None) -> Result:
+    """Run a seed; `templates` holds both databases at their head, empty; `only` is what may strike."""
     folder = Path(tempfile.mkdtemp(prefix=f"simulation-{seed}-", dir=_memory()))
     try:
         for name in ("publisher", "notifier"):
             shutil.copyfile(templates / f"{name}.sqlite", folder / f"{name}.sqlite")
-        return _run(seed, folder)
+        return _run(build(seed, folder, VirtualLoop(), only))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -62,17 +63,16 @@ def _memory() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
-def _run(seed: int, folder: Path) -> Result:
-    loop = VirtualLoop()
+def _run(world: World) -> Result:
+    loop = world.loop
     asyncio.set_event_loop(loop)
-    world = build(seed, folder, loop)
     try:
         loop.run_until_complete(loop.spawn(_story(world), "story"))
     except (BusyError, DeadlockError) as stuck:
         return _result(world, [f"the run came to a stand: {type(stuck).__name__}"])
     site = world.site
     judged = Run(
-        open_books(folder, site.kafka),
+        open_books(world.folder, site.kafka),
         world.payers,
         world.clients,
         site.receivers,

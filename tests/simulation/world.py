@@ -37,15 +37,15 @@ class World:
     fault_seconds: float
 
 
-def build(seed: int, folder: Path, loop: VirtualLoop) -> World:
-    """Draw the world of a seed: how many of what, and how bad it gets."""
+def build(seed: int, folder: Path, loop: VirtualLoop, only: Fault | None = None) -> World:
+    """Draw the world of a seed: how many of what, and how bad it gets; `only` one kind of fault, and more of it."""
     chance = Chance(seed, "world")
-    many = chance.happens(0.6)
+    many = chance.happens(0.6) or only is not None
     machines: list[Machine] = []
     weather = Weather(
-        faults=_faults(chance, many=many),
+        faults=_faults(chance) if only is None else (only,),
         often=chance.one_of((0.001, 0.003, 0.01)),
-        most=chance.whole(2, 14),
+        most=chance.whole(2, 14) if only is None else 20,
         pause=chance.one_of((0.002, 0.02, 0.2)),
     )
     dice = Dice(loop, Chance(seed, "dice"), weather, strike(machines, Chance(seed, "strike")))
@@ -68,7 +68,7 @@ def build(seed: int, folder: Path, loop: VirtualLoop) -> World:
     return World(seed, folder, loop, chance, site, machines, payers, clients, seconds)
 
 
-def _faults(chance: Chance, *, many: bool) -> tuple[Fault, ...]:
+def _faults(chance: Chance) -> tuple[Fault, ...]:
     every = [fault for fault in Fault for _ in range(chance.whole(0, 3))]
     return tuple(every) or (Fault.KILL,)
 

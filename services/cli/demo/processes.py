@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -20,10 +22,16 @@ READY_SECONDS = 40.0
 END_SECONDS = 25.0
 
 
+_PORTS = range(15_000, 30_000)
+"""Below those the system hands out by itself: a port taken from there may be gone before it is bound again."""
+
+
 def free_port() -> int:
-    """Return a loopback port that nothing holds at this moment."""
-    with process.bind("127.0.0.1", 0, "--port") as bound:
-        return int(bound.getsockname()[1])
+    """Return a loopback port that nothing holds at this moment, and nothing is given by chance."""
+    for port in secrets.SystemRandom().sample(_PORTS, 50):
+        with contextlib.suppress(process.PortError), process.bind("127.0.0.1", port, "--port"):
+            return port
+    raise process.PortError("Found no free port on 127.0.0.1 in fifty tries.")
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
