@@ -68,7 +68,7 @@ async def _measure(result: Result, somewhere: Place, backend: Backend, finished:
     after = await bench.rounds(ROUNDS)
     for step, first in before.items():
         result.at_most(f"{backend}, {finished:,} behind: {step}", after[step], "ms", first * SLOWER, first)
-    result.figure(f"{backend}: one step of the pruner, at most", await prune(database), "ms")
+    result.figure(f"{backend}: one round of the pruner, at most", await prune(database), "ms")
     await database.close()
 
 
@@ -176,13 +176,13 @@ async def fill(database: Database, backend: Backend, events: int) -> None:
 
 
 async def prune(database: Database) -> float:
-    """Return the longest of twenty steps of the pruner over the history, in milliseconds."""
+    """Return the longest of twenty rounds of the pruner over the history, in milliseconds."""
     clock = SystemClock()
     pruner = Pruner(database, clock, sweeps(Settings()))
     longest = 0.0
     for _ in range(20):
         started = clock.monotonic()
-        await pruner.step()
+        await pruner.round()
         longest = max(longest, (clock.monotonic() - started) * 1000)
     async with database.read() as connection:
         left = (await connection.execute(sa.select(sa.func.count()).select_from(t.attempt))).scalar_one()

@@ -81,7 +81,8 @@ def main() -> int:
         # The order of sets of text is a source of chance too, fixed when an interpreter starts.
         os.environ["PYTHONHASHSEED"] = _HASHES
         os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
-    with tempfile.TemporaryDirectory(prefix="simulation-") as folder:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the files go, whoever ends it
+    with tempfile.TemporaryDirectory(prefix="simulation-", dir=run.MEMORY) as folder:
         asked = _read(Path(folder))
         _prepare(asked)
         return _report(asked)
@@ -193,6 +194,7 @@ def _fork(seed: int, asked: _Asked) -> tuple[int, int, int]:
         os.close(writing)
         return seed, child, reading
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         gc.disable()  # a run is short, and what a killed process left must not be collected
         signal.alarm(_LONGEST)
         with os.fdopen(writing, "wb") as pipe:

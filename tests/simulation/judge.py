@@ -227,7 +227,7 @@ def _client(
         yield f"{owed} are still owed, status {run.books.statuses.get(client.id)}"
     yield from _given_up(run, client, mine)
     yield from _afterwards(run, client, mine)
-    yield from _at_once(mine)
+    yield from _at_once(run, client, mine)
 
 
 def _must(client: Client, event: Event, began: Mapping[Any, float]) -> bool:
@@ -260,13 +260,25 @@ def _afterwards(run: Run, client: Client, seen: Sequence[Seen]) -> Iterator[str]
                 yield f"{each.arrival.webhook_id} was sent {each.decided_at - left:.0f} s after it had left"
 
 
-def _at_once(seen: Sequence[Seen]) -> Iterator[str]:
-    """A lane is one process's at a time: nobody begins a request while another's is under way in its time."""
+def _at_once(run: Run, client: Client, seen: Sequence[Seen]) -> Iterator[str]:
+    """A lane is one process's at a time: nobody begins a request while another's is under way in its time.
+
+    A client that asks anew takes the lane from whoever holds it, and the next turn does not wait for the last.
+    """
     begun = sorted(seen, key=lambda each: each.decided_at)
     for one, other in pairwise(begun):
         until = min(one.at, one.decided_at + one.deadline)
-        if other.sender is not one.sender and other.decided_at < until:
-            yield f"{other.sender.name} began {other.arrival.webhook_id} while {one.sender.name} sent {one.arrival.webhook_id}"
+        if other.sender is one.sender or other.decided_at >= until or client.unsure:
+            continue
+        if any(
+            began <= other.decided_at and answered >= one.decided_at - run.lease
+            for began, answered in client.asked_at
+        ):
+            continue
+        yield (
+            f"{other.sender.name} began {other.arrival.webhook_id} "
+            f"while {one.sender.name} sent {one.arrival.webhook_id}"
+        )
 
 
 def finding_kind(finding: str) -> str:

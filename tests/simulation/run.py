@@ -22,6 +22,9 @@ from tests.simulation.judge import Glance, Run, open_books, verdict
 from tests.simulation.loop import BusyError, DeadlockError, VirtualLoop
 from tests.simulation.world import BASE, World, build
 
+MEMORY: Final = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""A file system that lives in memory, where there is one."""
+
 LIVENESS: Final = 14 * 3600.0
 """Seconds of virtual time after the last fault within which all that is owed must be delivered."""
 
@@ -50,17 +53,13 @@ class Result:
 
 def run(seed: int, templates: Path, only: Fault | None = None) -> Result:
     """Run a seed; `templates` holds both databases at their head, empty; `only` is what may strike."""
-    folder = Path(tempfile.mkdtemp(prefix=f"simulation-{seed}-", dir=_memory()))
+    folder = Path(tempfile.mkdtemp(prefix=f"simulation-{seed}-", dir=templates))
     try:
         for name in ("publisher", "notifier"):
             shutil.copyfile(templates / f"{name}.sqlite", folder / f"{name}.sqlite")
         return _run(build(seed, folder, VirtualLoop(), only))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _memory() -> str | None:
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 def _run(world: World) -> Result:
