@@ -1,4 +1,4 @@
-"""How many SQL statements does something take? Counted where SQLAlchemy hands them to the driver."""
+"""How many SQL statements does something take? Counted where they are handed to the driver."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import sqlalchemy as sa
-
 from services.database import Database
 
 
@@ -16,20 +14,15 @@ from services.database import Database
 def counted(database: Database) -> Iterator[Counter[str]]:
     """Count the statements of a database while the block runs, by their text.
 
-    Many rows in one call are one statement. The beginnings of transactions are not counted: a driver may send
-    them by itself, where nobody sees them.
+    Many rows in one call are one statement; the beginnings and ends of transactions are none.
     """
     seen: Counter[str] = Counter()
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith("BEGIN"):
-            seen[statement] += 1
+    def note(statement: str, *_: Any) -> None:
+        seen[statement] += 1
 
-    engines = [engine.sync_engine for engine in database.engines]
-    for engine in engines:
-        sa.event.listen(engine, "before_cursor_execute", note)
+    database.observers.append(note)
     try:
         yield seen
     finally:
-        for engine in engines:
-            sa.event.remove(engine, "before_cursor_execute", note)
+        database.observers.remove(note)

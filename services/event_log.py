@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from schemas.event import ReportEvent
+from services.database import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class PositionUnknownError(LogUnavailableError):
 class EventSink(Protocol):
     """The publisher's end."""
 
-    async def append(self, transaction: AsyncConnection, events: Sequence[ReportEvent]) -> Sequence[Place]:
+    async def append(self, transaction: Connection, events: Sequence[ReportEvent]) -> Sequence[Place]:
         """Append committed outbox rows in the given order; return their places once all are durable.
 
         Runs inside the relay's numbering transaction: Kafka sends and ignores it, the outbox hands out its

@@ -13,10 +13,9 @@ from typing import Any, Final
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.event import EventType, ReportEvent
-from services.database import Database, UtcDateTime
+from services.database import Connection, Database, UtcDateTime
 from services.event_log import Place, PositionUnknownError, Record
 from services.wakeup import Wakeup
 
@@ -204,7 +203,7 @@ class OutboxSink:
         """Take the `log_head` table."""
         self._head = head
 
-    async def append(self, transaction: AsyncConnection, events: Sequence[ReportEvent]) -> Sequence[Place]:
+    async def append(self, transaction: Connection, events: Sequence[ReportEvent]) -> Sequence[Place]:
         """Return the places of the events; readers see them when the transaction commits.
 
         The head's row stays locked until then, so places become visible in their order.
@@ -283,7 +282,7 @@ class OutboxSource:
         self._next = positions[-1] + 1
         return [Record(PARTITION, position, events[position]) for position in positions]
 
-    async def _events(self, connection: AsyncConnection, places: Sequence[Any]) -> dict[int, ReportEvent]:
+    async def _events(self, connection: Connection, places: Sequence[Any]) -> dict[int, ReportEvent]:
         """Return the events at these places, by position."""
         outbox = self._rows.outbox.c
         here = outbox.place_position.between(places[0].position, places[-1].position)
@@ -296,7 +295,7 @@ class OutboxSource:
             events |= {position: known[number] for position, number in copies.items()}
         return events
 
-    async def _known(self, connection: AsyncConnection, sought: int) -> int:
+    async def _known(self, connection: Connection, sought: int) -> int:
         """Return where to read on; nothing from there on is ever missing, for it is dense."""
         head = self._head.c
         range_kept = sa.select(head.oldest_position, head.next_position).where(head.partition == PARTITION)
@@ -311,7 +310,7 @@ class OutboxSource:
         async with self._database.glance() as connection:
             return {PARTITION: await self._end(connection)}
 
-    async def _end(self, connection: AsyncConnection) -> int:
+    async def _end(self, connection: Connection) -> int:
         statement = sa.select(self._head.c.next_position).where(self._head.c.partition == PARTITION)
         return (await connection.execute(statement)).scalar() or 0
 

@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services import metrics
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 
 AT_ONCE: Final = 500
 """Most rows that one statement removes: milliseconds, so that nothing waits long for it."""
@@ -42,7 +41,7 @@ class Swept:
     """There may be more past its time."""
 
 
-Sweep: TypeAlias = Callable[[AsyncConnection, datetime], Awaitable[Swept]]
+Sweep: TypeAlias = Callable[[Connection, datetime], Awaitable[Swept]]
 """Removes a few rows that are past their time by the given `now`, in the caller's transaction."""
 
 
@@ -102,7 +101,7 @@ def in_order_of_age(table: sa.Table, days: int) -> Sweep:
         at < sa.bindparam("cutoff", type_=at.type),
     )
 
-    async def sweep(connection: AsyncConnection, now: datetime) -> Swept:
+    async def sweep(connection: Connection, now: datetime) -> Swept:
         cutoff = now - timedelta(days=days)
         past = [row.id for row in await connection.execute(oldest) if row.at < cutoff]
         if past:
@@ -114,7 +113,7 @@ def in_order_of_age(table: sa.Table, days: int) -> Sweep:
     return sweep
 
 
-async def _elected(connection: AsyncConnection) -> bool:
+async def _elected(connection: Connection) -> bool:
     """Tell whether this transaction may prune. On SQLite the writing transaction itself is the election."""
     if connection.dialect.name != "postgresql":
         return True

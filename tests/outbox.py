@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.event import EventType, ReportEvent
 from services.clock import uuid7_from
-from services.database import Database
+from services.database import Connection, Database
+from services.database.migrations import on_engine
 from services.publisher.store.tables import metadata, outbox, resource_version
 
 SOURCE = "https://publisher.example/fhir"
@@ -29,7 +29,7 @@ class Outbox:
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     async def accept(
-        self, contract: str, *, within: AsyncConnection | None = None, body: bytes | None = None
+        self, contract: str, *, within: Connection | None = None, body: bytes | None = None
     ) -> ReportEvent:
         """Store one version and its outbox row, in a transaction of its own or `within` one; return its event."""
         event = self._event(contract, body)
@@ -70,7 +70,7 @@ class Outbox:
             return {event_id: (partition, position) for event_id, partition, position in rows}
 
 
-async def _insert(transaction: AsyncConnection, event: ReportEvent) -> None:
+async def _insert(transaction: Connection, event: ReportEvent) -> None:
     key = {"id": event.report_id, "version": event.version}
     await transaction.execute(
         sa.insert(resource_version).values(
@@ -105,8 +105,7 @@ async def publisher_outbox(url: str) -> AsyncIterator[Outbox]:
     """Open an empty database and make the publisher's tables in it."""
     database = Database(url)
     try:
-        async with database.write() as connection:
-            await connection.run_sync(metadata.create_all)
+        await on_engine(database.url, metadata.create_all)
         yield Outbox(database)
     finally:
         await database.close()

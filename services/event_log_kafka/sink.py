@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.event import ReportEvent, headers
 from services import logs
+from services.database import Connection
 from services.event_log import Place
 from services.event_log_kafka.cluster import KafkaLog, end
 
@@ -36,7 +36,7 @@ class KafkaSink:
         self._log = log
         self._producer: Any = None
 
-    async def append(self, transaction: AsyncConnection, events: Sequence[ReportEvent]) -> Sequence[Place]:  # noqa: ARG002  # the outbox numbers in it, Kafka has no part in it
+    async def append(self, transaction: Connection, events: Sequence[ReportEvent]) -> Sequence[Place]:  # noqa: ARG002  # the outbox numbers in it, Kafka has no part in it
         """Send every event, then wait once for all acknowledgements, `request_timeout` seconds in all.
 
         Raises:

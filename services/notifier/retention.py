@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.database import Connection
 from services.notifier import tables as t
 from services.retention import AT_ONCE, Sweep, Swept, in_order_of_age
 from services.settings import Settings
@@ -44,7 +44,7 @@ class EventSweep:
         self._keep = timedelta(days=days)
         self._after = 0
 
-    async def __call__(self, connection: AsyncConnection, now: datetime) -> Swept:
+    async def __call__(self, connection: Connection, now: datetime) -> Swept:
         """Remove what may go of the next window; the window stays until all of that has gone."""
         window = (await connection.execute(_WINDOW, {"after": self._after})).all()
         past = [row.seq for row in window if row.received_at < now - self._keep]
@@ -56,7 +56,7 @@ class EventSweep:
         self._after = past[-1] if more else 0
         return Swept(settled + events, more)
 
-    async def _settled(self, connection: AsyncConnection, past: Sequence[int]) -> int:
+    async def _settled(self, connection: Connection, past: Sequence[int]) -> int:
         if not past:
             return 0
         gone = (await connection.execute(_SETTLED, {"past": past})).mappings().all()
@@ -108,7 +108,7 @@ def seen_events(days: int) -> Sweep:
     below = sa.select(old.event_id).where(old.accepted_at < cutoff).order_by(old.accepted_at).limit(AT_ONCE)
     delete = sa.delete(t.seen_event).where(kept.event_id.in_(below))
 
-    async def sweep(connection: AsyncConnection, now: datetime) -> Swept:
+    async def sweep(connection: Connection, now: datetime) -> Swept:
         newest = (await connection.execute(sa.select(sa.func.max(kept.accepted_at)))).scalar()
         if newest is None:
             return Swept(0, more=False)
@@ -132,7 +132,7 @@ def dead_letters(days: int) -> Sweep:
         .limit(AT_ONCE)
     )
 
-    async def sweep(connection: AsyncConnection, now: datetime) -> Swept:
+    async def sweep(connection: Connection, now: datetime) -> Swept:
         found = (await connection.execute(oldest, {"cutoff": now - timedelta(days=days)})).mappings().all()
         if found:
             await connection.execute(_by_key(t.dead_letter, *key), [dict(row) for row in found])

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.database import Connection
 from services.event_log_outbox import PARTITION
 from services.publisher.store.tables import audit, log_head, outbox, outbox_copy
 from services.retention import AT_ONCE, Sweep, Swept, in_order_of_age
@@ -47,7 +47,7 @@ class OutboxSweep:
         self._keep = timedelta(days=days)
         self._after = 0
 
-    async def __call__(self, connection: AsyncConnection, now: datetime) -> Swept:
+    async def __call__(self, connection: Connection, now: datetime) -> Swept:
         """Remove what may go of the next window."""
         window = (await connection.execute(_WINDOW, {"after": self._after})).all()
         cutoff = now - self._keep
@@ -87,7 +87,7 @@ class LogSweep:
         self._keep = timedelta(days=days)
         self._needed_from = needed_from
 
-    async def __call__(self, connection: AsyncConnection, now: datetime) -> Swept:
+    async def __call__(self, connection: Connection, now: datetime) -> Swept:
         """Move the log's beginning over what may go, a window at a time, and remove that."""
         here = _head.partition == PARTITION
         oldest = (await connection.execute(sa.select(_head.oldest_position).where(here))).scalar()

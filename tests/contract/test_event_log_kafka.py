@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
 from schemas.event import ReportEvent
 from services.clock import SystemClock
+from services.database import Connection
 from services.event_log import LogUnavailableError, Place, PositionUnknownError, Record
 from services.event_log_kafka.cluster import KafkaLog
 from services.event_log_kafka.source import KafkaSource
@@ -189,9 +189,7 @@ async def test_a_publisher_that_dies_between_kafkas_answer_and_its_commit_sends_
         events = [await accepted.accept("a") for _ in range(3)]
 
         class DiesAfter:
-            async def append(
-                self, transaction: AsyncConnection, some: Sequence[ReportEvent]
-            ) -> Sequence[Place]:
+            async def append(self, transaction: Connection, some: Sequence[ReportEvent]) -> Sequence[Place]:
                 await log.sink.append(transaction, some)
                 raise ConnectionResetError("the process died here")
 

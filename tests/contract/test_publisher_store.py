@@ -13,9 +13,8 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.database import Database, DatabaseStateError
+from services.database import Connection, Database, DatabaseStateError
 from services.principal import LOCAL, Principal
 from services.publisher.derive import kind as kind_of
 from services.publisher.store import locks
@@ -102,7 +101,7 @@ async def test_number_order_is_commit_order_within_a_contract(postgresql_url: st
     async with publishing(postgresql_url) as publisher:
         await publisher.prepare()
         await publisher.put(contract("two"))
-        held: AsyncConnection
+        held: Connection
         async with publisher.database.write() as held:
             await locks.take(held, [locks.lock(locks.Rank.CONTRACT, contract_url())])
             same = asyncio.create_task(_store(publisher, performance("same")))
@@ -215,8 +214,7 @@ async def test_the_same_content_of_two_clients_is_two_resources(publisher: Publi
 async def test_a_report_takes_few_statements(publisher: Publishing, resource: Resource) -> None:
     """Each is a round trip, or a change of thread: what a report costs, whatever its size."""
     said: list[str] = []
-    for engine in publisher.database.engines:
-        sa.event.listen(engine.sync_engine, "before_cursor_execute", lambda *call: said.append(call[2]))
+    publisher.database.observers.append(lambda text, *_: said.append(text))
     await publisher.put(resource)
     first = len(said)
     await publisher.put({**resource, "date": "2026-03-04"})

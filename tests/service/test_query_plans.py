@@ -58,16 +58,13 @@ async def plans(database: Database, work: Awaitable[Any]) -> list[tuple[str, str
     """Return the plan of every statement that reads or removes rows while the work is done, with the statement."""
     said: dict[str, Any] = {}
 
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, many: bool) -> None:
+    def note(statement: str, parameters: Any, many: bool) -> None:  # as observers are called
         if re.match(r"\s*(SELECT|UPDATE|DELETE)", statement):
             said.setdefault(statement, parameters[0] if many else parameters)
 
-    engines = [engine.sync_engine for engine in database.engines]
-    for engine in engines:
-        sa.event.listen(engine, "before_cursor_execute", note)
+    database.observers.append(note)
     await work
-    for engine in engines:
-        sa.event.remove(engine, "before_cursor_execute", note)
+    database.observers.remove(note)
     explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
     found = []
     async with database.read() as connection:

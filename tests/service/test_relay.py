@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.event import ReportEvent
 from services import metrics
 from services.clock import SystemClock
+from services.database import Connection
 from services.event_log import EventSink, LogUnavailableError, Place
 from services.event_log_outbox import MissingBodyError, OutboxSink, within
 from services.publisher.emit.backlog import Backlog, backlog, measure
@@ -35,7 +35,7 @@ class Watched:
         self.failure: BaseException | None = None
         self.after: BaseException | None = None
 
-    async def append(self, transaction: AsyncConnection, events: Sequence[ReportEvent]) -> Sequence[Place]:
+    async def append(self, transaction: Connection, events: Sequence[ReportEvent]) -> Sequence[Place]:
         self.given.append(list(events))
         await self.open.wait()
         if self.failure is not None:

@@ -12,9 +12,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from schemas.event import ReportEvent, UndecodableEventError, from_record, headers
+from services.database import Connection
 from services.event_log import LogUnavailableError, Place, PositionUnknownError, Record
 from tests.simulation.chance import Chance
 from tests.simulation.dice import Dice
@@ -145,7 +144,7 @@ class SimulatedSink:
         self._kafka = kafka
         self._dice = dice
 
-    async def append(self, transaction: AsyncConnection, events: Sequence[ReportEvent]) -> Sequence[Place]:  # noqa: ARG002  # the outbox numbers in it, Kafka has no part in it
+    async def append(self, transaction: Connection, events: Sequence[ReportEvent]) -> Sequence[Place]:  # noqa: ARG002  # the outbox numbers in it, Kafka has no part in it
         """Append the events in their order, or some of them, or none and later."""
         kafka, chance = self._kafka, self._kafka.chance
         await self._dice.roll("append", hot=True)

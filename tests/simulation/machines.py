@@ -83,10 +83,9 @@ class Site:
 
     def database(self, name: str) -> Database:
         url = f"sqlite+aiosqlite:///{self.folder / name}.sqlite"
-        driver = {"async_creator_fn": self.disk.connect}
         if self.kafka is None:
-            return Database(url, driver=driver)
-        served = ServedDatabase(url, driver=driver)
+            return Database(url, driver=self.disk.connect)
+        served = ServedDatabase(url, driver=self.disk.connect)
         served.served_by = self.server_clock
         return served
 

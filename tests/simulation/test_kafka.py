@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from services.clock import SystemClock
 from services.database import Database
@@ -37,11 +38,10 @@ def test_it_keeps_the_promise(promise: str, tmp_path: Path) -> None:
     disk = Disk(dice, patience=5.0)
 
     async def keep() -> None:
-        database = Database(
-            f"sqlite+aiosqlite:///{tmp_path / 'publisher.sqlite'}", driver={"async_creator_fn": disk.connect}
-        )
-        async with database.write() as connection:
-            await connection.run_sync(metadata.create_all)
+        url = f"sqlite+aiosqlite:///{tmp_path / 'publisher.sqlite'}"
+        with sa.create_engine(url.replace("+aiosqlite", "")).begin() as connection:
+            metadata.create_all(connection)
+        database = Database(url, driver=disk.connect)
         sink = SimulatedSink(kafka, dice)
         relay = Relay(database, sink, source=SOURCE, clock=SystemClock())
         log = Log(Outbox(database), relay, lambda: SimulatedSource(kafka, dice), sink)

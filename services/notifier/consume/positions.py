@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.database import Connection
 from services.notifier.tables import position
 
 FROM_OLDEST: Final = -1
@@ -22,7 +22,7 @@ class Kept:
     last_event: str | None
 
 
-async def load(connection: AsyncConnection, log_name: str, *, lock: bool = False) -> dict[int, Kept]:
+async def load(connection: Connection, log_name: str, *, lock: bool = False) -> dict[int, Kept]:
     """Return the position of each partition of the log that has one; the others were never read."""
     statement = (
         sa.select(position.c.partition, position.c.next_position, position.c.last_event)

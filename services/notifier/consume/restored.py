@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services import logs, metrics
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 from services.event_log_witness import Sighting
 from services.notifier import tables as t
 from services.notifier.consume import positions
@@ -52,7 +51,7 @@ def _at(kept: Kept | None, sighting: Sighting) -> int:
     return sighting.oldest if kept is None or kept.next_position == FROM_OLDEST else kept.next_position
 
 
-async def known_restorations(connection: AsyncConnection, log_name: str) -> int:
+async def known_restorations(connection: Connection, log_name: str) -> int:
     """Return how many numbers this database knows to have been passed over."""
     total = sa.select(sa.func.coalesce(sa.func.sum(t.restoration.c.skipped), 0))
     return int((await connection.execute(total.where(t.restoration.c.log == log_name))).scalar_one())
@@ -84,7 +83,7 @@ async def pass_over(
     return known + count + dead, True
 
 
-async def _move(connection: AsyncConnection, log_name: str, count: int, now: datetime) -> None:
+async def _move(connection: Connection, log_name: str, count: int, now: datetime) -> None:
     counter, lane = t.counter, t.lane
     for table in (counter, lane):
         name = table.c.subscription_id

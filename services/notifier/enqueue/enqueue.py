@@ -13,11 +13,10 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.event import headers
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 from services.event_log import Record
 from services.notifier import tables as t
 from services.notifier.enqueue.seen import Standing, remember, standings
@@ -74,7 +73,7 @@ async def enqueue(
 
 
 async def take_in(
-    connection: AsyncConnection, database: Database, clock: Clock, batch: Sequence[Matched]
+    connection: Connection, database: Database, clock: Clock, batch: Sequence[Matched]
 ) -> Enqueued:
     """Keep the events of a batch that are new and number what each fires, whatever place they were read at."""
     events = [(matched, matched.record.event) for matched in batch if matched.record.event is not None]
@@ -92,7 +91,7 @@ async def take_in(
 
 
 async def _move(
-    connection: AsyncConnection, log_name: str, at: Mapping[int, int | None], last: Mapping[int, Record]
+    connection: Connection, log_name: str, at: Mapping[int, int | None], last: Mapping[int, Record]
 ) -> None:
     position = t.position
     for partition, record in sorted(last.items()):
@@ -121,7 +120,7 @@ async def _move(
             raise StalePositionError
 
 
-async def _keep_events(connection: AsyncConnection, clock: Clock, fresh: Sequence[Matched]) -> dict[str, int]:
+async def _keep_events(connection: Connection, clock: Clock, fresh: Sequence[Matched]) -> dict[str, int]:
     if not fresh:
         return {}
     now = clock.now()
@@ -162,7 +161,7 @@ def _event_row(record: Record) -> dict[str, Any]:
 
 
 async def _number(
-    connection: AsyncConnection, fresh: Sequence[Matched], seqs: Mapping[str, int]
+    connection: Connection, fresh: Sequence[Matched], seqs: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     """Give each match the next number of its subscription; one that is off or gone gets none."""
     wanted = sorted({subscription for matched in fresh for subscription in matched.subscriptions})
@@ -193,7 +192,7 @@ async def _number(
 
 
 async def _owe(
-    connection: AsyncConnection, database: Database, clock: Clock, owed: Sequence[dict[str, Any]]
+    connection: Connection, database: Database, clock: Clock, owed: Sequence[dict[str, Any]]
 ) -> None:
     if not owed:
         return
@@ -222,7 +221,7 @@ async def _owe(
     )
 
 
-async def _bury(connection: AsyncConnection, clock: Clock, log_name: str, letters: Sequence[Matched]) -> int:
+async def _bury(connection: Connection, clock: Clock, log_name: str, letters: Sequence[Matched]) -> int:
     """List what is not taken in: records that are no event, and events too old to be known from copies."""
     rows = [_letter(matched.record) | {"log": log_name, "at": clock.now()} for matched in letters]
     if rows:

@@ -11,9 +11,9 @@ from datetime import datetime
 from enum import Enum, auto
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.event import ReportEvent
+from services.database import Connection
 from services.notifier import tables as t
 
 
@@ -27,7 +27,7 @@ class Standing(Enum):
     """It is older than the ids that are kept."""
 
 
-async def standings(connection: AsyncConnection, events: Sequence[ReportEvent]) -> list[Standing]:
+async def standings(connection: Connection, events: Sequence[ReportEvent]) -> list[Standing]:
     """Return how each of these events stands, in their order."""
     if not events:
         return []
@@ -44,13 +44,13 @@ async def standings(connection: AsyncConnection, events: Sequence[ReportEvent]) 
     return found
 
 
-async def remember(connection: AsyncConnection, events: Sequence[ReportEvent]) -> None:
+async def remember(connection: Connection, events: Sequence[ReportEvent]) -> None:
     """Keep the ids of these events, in the transaction that numbers them."""
     rows = [{"event_id": event.id, "accepted_at": event.time} for event in events]
     await connection.execute(sa.insert(t.seen_event), rows)
 
 
-async def _known(connection: AsyncConnection, ids: Sequence[str]) -> tuple[set[str], datetime | None]:
+async def _known(connection: Connection, ids: Sequence[str]) -> tuple[set[str], datetime | None]:
     # One statement, hence one snapshot: ids read before the floor moved, and the floor after, would let a copy in.
     kept, floor = t.seen_event.c, t.id_floor.c
     statement = sa.select(floor.accepted_at, kept.event_id).select_from(

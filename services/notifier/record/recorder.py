@@ -12,11 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services import logs, metrics
 from services.clock import Clock
-from services.database import Database, UtcDateTime
+from services.database import Connection, Database, UtcDateTime
 from services.notifier import tables as t
 from services.notifier.model import LaneState, Status
 from services.notifier.record.resends import settle_resends
@@ -71,7 +70,7 @@ class _Held:
 _GONE = _Held(None, 0, None)
 
 
-async def _lock_counters(connection: AsyncConnection, turns: Sequence[Turn]) -> None:
+async def _lock_counters(connection: Connection, turns: Sequence[Turn]) -> None:
     if turns:
         counter = t.counter
         await connection.execute(
@@ -83,7 +82,7 @@ async def _lock_counters(connection: AsyncConnection, turns: Sequence[Turn]) -> 
 
 
 async def _held(
-    connection: AsyncConnection, database: Database, clock: Clock, turns: Sequence[Turn]
+    connection: Connection, database: Database, clock: Clock, turns: Sequence[Turn]
 ) -> tuple[datetime, dict[str, _Held]]:
     lane = t.lane
     rows = await connection.execute(

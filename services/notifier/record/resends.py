@@ -11,15 +11,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.database import Connection
 from services.notifier import tables as t
 from services.notifier.record.turn import Resent, Turn
 from services.notifier.record.verdict import Delivered, GiveUp, RetryLater
 
 
 async def settle_resends(
-    connection: AsyncConnection, turns: Sequence[Turn], now: datetime
+    connection: Connection, turns: Sequence[Turn], now: datetime
 ) -> dict[str, datetime | None]:
     """Write down what these turns sent again; return, by subscription, when its lane may send again next.
 
@@ -61,7 +61,7 @@ def _wait(turn: Turn, now: datetime) -> tuple[datetime, int]:
     return now + timedelta(seconds=last.seconds), before + 1
 
 
-async def _left(connection: AsyncConnection, subscriptions: Sequence[str]) -> set[str]:
+async def _left(connection: Connection, subscriptions: Sequence[str]) -> set[str]:
     lane, asked = t.lane.c.subscription_id, t.resend.c.subscription_id
     statement = sa.select(lane).where(
         lane.in_(subscriptions), sa.exists(sa.select(asked).where(asked == lane))

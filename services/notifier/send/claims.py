@@ -12,10 +12,9 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.clock import Clock
-from services.database import Database, UtcDateTime
+from services.database import Connection, Database, UtcDateTime
 from services.notifier import tables as t
 from services.notifier.model import Batch, Channel, LaneState, Owed, Resend, Status
 from services.notifier.record.lane import AHEAD, Lane
@@ -92,9 +91,7 @@ def _share(lanes: list[Lane], room_at: Callable[[str], int]) -> tuple[list[Lane]
     return kept, back
 
 
-async def _put_back(
-    connection: AsyncConnection, database: Database, clock: Clock, lanes: Sequence[Lane]
-) -> None:
+async def _put_back(connection: Connection, database: Database, clock: Clock, lanes: Sequence[Lane]) -> None:
     await connection.execute(
         sa.update(t.lane)
         .where(t.lane.c.subscription_id.in_([lane.subscription for lane in lanes]))
@@ -204,7 +201,7 @@ _ROWS_SQLITE = sa.text(
 ).columns(accepted_at=UtcDateTime())
 
 
-async def _load(connection: AsyncConnection, lanes: list[Lane], leased_at: float) -> list[Claimed]:
+async def _load(connection: Connection, lanes: list[Lane], leased_at: float) -> list[Claimed]:
     wanted = [_window(lane) for lane in lanes]
     if connection.dialect.name == "sqlite":
         rows = await connection.execute(_ROWS_SQLITE, {"wanted": orjson.dumps(wanted).decode()})

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.database import Database
+from services.database import Connection, Database
 from services.wakeup import Wakeup
 
 CHANNEL = "vbpr_owed"
 _CONNECT_SECONDS = 5.0
 
 
-async def announce(connection: AsyncConnection) -> None:
+async def announce(connection: Connection) -> None:
     """Tell every notifier, when the transaction commits, that lanes are due; once a batch."""
     if connection.dialect.name == "postgresql":
         await connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")))

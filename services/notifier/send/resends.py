@@ -12,10 +12,9 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.event import EventType
-from services.database import UtcDateTime
+from services.database import Connection, UtcDateTime
 from services.notifier.model import Batch, Owed, Resend
 from services.notifier.record.lane import Lane
 
@@ -44,7 +43,7 @@ _SQLITE = sa.text(
 ).columns(accepted_at=UtcDateTime())
 
 
-async def load_resends(connection: AsyncConnection, lanes: Sequence[Lane]) -> dict[str, list[Resend]]:
+async def load_resends(connection: Connection, lanes: Sequence[Lane]) -> dict[str, list[Resend]]:
     """Return what these lanes may send again now, by subscription; asks nothing when no lane may."""
     wanted = [lane.subscription for lane in lanes if lane.resend_retry is not None]
     if not wanted:

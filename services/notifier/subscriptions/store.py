@@ -12,11 +12,10 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.outcome import refuse
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 from services.notifier import tables as t
 from services.notifier.model import LaneState, Status
 from services.notifier.send.endpoints import endpoint_of
@@ -165,7 +164,7 @@ class SubscriptionStore:
         return await self.create(principal, admitted, logical_id), True
 
     async def _replace(
-        self, connection: AsyncConnection, principal: Principal, row: Any, admitted: Admitted, sent_status: str,
+        self, connection: Connection, principal: Principal, row: Any, admitted: Admitted, sent_status: str,
         if_match: int | None, revision: int, now: datetime,
     ) -> Stored:  # fmt: skip
         before = _stored(row)
@@ -208,7 +207,7 @@ class SubscriptionStore:
             row.id, row.version + 1, status, error, now, admitted.resource, deleted=False, client=row.client
         )
 
-    async def _start_over(self, connection: AsyncConnection, logical_id: str, move: Move) -> None:
+    async def _start_over(self, connection: Connection, logical_id: str, move: Move) -> None:
         lane = t.lane
         await connection.execute(
             sa.update(t.counter)
@@ -277,17 +276,17 @@ def _since(status: Status, now: datetime) -> sa.ColumnElement[datetime]:
     return sa.case((s.status == status, s.status_since), else_=sa.literal(now, s.status_since.type))
 
 
-async def _next_revision(connection: AsyncConnection) -> int:
+async def _next_revision(connection: Connection) -> int:
     statement = sa.update(t.revision).values(value=t.revision.c.value + 1).returning(t.revision.c.value)
     return int((await connection.execute(statement)).scalar_one())
 
 
-async def _lock(connection: AsyncConnection, table: sa.Table, logical_id: str) -> None:
+async def _lock(connection: Connection, table: sa.Table, logical_id: str) -> None:
     column = table.c.subscription_id
     await connection.execute(sa.select(column).where(column == logical_id).with_for_update())
 
 
-async def _visible(connection: AsyncConnection, principal: Principal, logical_id: str) -> Stored:
+async def _visible(connection: Connection, principal: Principal, logical_id: str) -> Stored:
     statement = sa.select(t.subscription).where(t.subscription.c.id == logical_id)
     row = (await connection.execute(statement)).one_or_none()
     if row is None or (principal.role != "operator" and row.client != principal.client):
@@ -320,7 +319,7 @@ def _asked(admitted: Admitted) -> dict[str, Any]:
 
 
 async def _audit(
-    connection: AsyncConnection, now: datetime, principal: Principal, action: str, logical_id: str
+    connection: Connection, now: datetime, principal: Principal, action: str, logical_id: str
 ) -> None:
     await connection.execute(
         sa.insert(t.audit).values(

@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services import logs
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 from services.notifier import tables as t
 from services.notifier.model import LaneState, Status
 
@@ -109,7 +108,7 @@ def _waiting(status: Status, since: datetime) -> sa.Select[Any]:
     )
 
 
-async def _locked(connection: AsyncConnection, subscription: str, status: Status, since: datetime) -> Any:
+async def _locked(connection: Connection, subscription: str, status: Status, since: datetime) -> Any:
     """Return the lane with everything of the Subscription locked, `None` when it has moved on meanwhile."""
     counter, lane, s = t.counter.c, t.lane.c, t.subscription.c
     await connection.execute(
@@ -125,7 +124,7 @@ async def _locked(connection: AsyncConnection, subscription: str, status: Status
     return None if found is None else row
 
 
-async def _off(connection: AsyncConnection, subscription: str, now: datetime, days: int) -> None:
+async def _off(connection: Connection, subscription: str, now: datetime, days: int) -> None:
     said = f"turned off after {days} days in error"
     s, counter, lane = t.subscription, t.counter, t.lane
     await connection.execute(
@@ -151,7 +150,7 @@ async def _off(connection: AsyncConnection, subscription: str, now: datetime, da
     log.info("subscription_off", subscription=subscription, days=days)
 
 
-async def _give_up(connection: AsyncConnection, row: Any, now: datetime, days: int) -> None:
+async def _give_up(connection: Connection, row: Any, now: datetime, days: int) -> None:
     first, last = row.next_number, min(row.last_number, row.next_number + NUMBERS_AT_ONCE - 1)
     subscription = row.subscription_id
     owed = t.notification.c
@@ -177,9 +176,7 @@ async def _give_up(connection: AsyncConnection, row: Any, now: datetime, days: i
     log.warning("deliveries_expired", subscription=subscription, first=first, last=last)
 
 
-async def _audit(
-    connection: AsyncConnection, subscription: str, now: datetime, action: str, reason: str
-) -> None:
+async def _audit(connection: Connection, subscription: str, now: datetime, action: str, reason: str) -> None:
     await connection.execute(
         sa.insert(t.audit).values(
             at=now, client=CLIENT, action=action, subject=f"Subscription/{subscription}", reason=reason

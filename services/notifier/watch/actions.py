@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 from services.notifier import tables as t
 from services.notifier.model import LaneState
 
@@ -54,7 +53,7 @@ _DUE = sa.update(t.lane).values(
 
 
 async def _locked(
-    connection: AsyncConnection, database: Database, clock: Clock, subscription: str
+    connection: Connection, database: Database, clock: Clock, subscription: str
 ) -> tuple[Any, Any]:
     """Return the time and the lane's row, locked: nobody claims or records it until this commits."""
     now = (await connection.execute(sa.select(database.now(clock)))).scalar_one()

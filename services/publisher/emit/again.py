@@ -13,11 +13,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services import metrics
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 from services.event_log import EventSink, LogUnavailableError
 from services.event_log_outbox import READ_BYTES, OutboxRows, within
 from services.publisher.emit.relay import Relay, elected
@@ -62,7 +61,7 @@ async def find(database: Database, wanted: Wanted) -> Found:
         return await _count(connection, wanted)
 
 
-async def _count(connection: AsyncConnection, wanted: Wanted) -> Found:
+async def _count(connection: Connection, wanted: Wanted) -> Found:
     row = outbox.c
     statement = sa.select(
         sa.func.count(), sa.func.min(row.number), sa.func.max(row.number),
@@ -183,7 +182,7 @@ class Repeater:
                 return []
             return within((await connection.execute(sizes)).all(), READ_BYTES)
 
-    async def _append(self, transaction: AsyncConnection, copies: Sequence[int]) -> int:
+    async def _append(self, transaction: Connection, copies: Sequence[int]) -> int:
         statement = (
             self._rows.full()
             .add_columns(outbox_copy.c.id.label("copy"))

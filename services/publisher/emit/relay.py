@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.event import ReportEvent
 from services import metrics
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 from services.event_log import EventSink, LogUnavailableError, Place
 from services.event_log_outbox import READ_BYTES, OutboxRows, within
 from services.publisher.store.tables import outbox, resource_version
@@ -82,14 +81,14 @@ class Relay:
             found = (await connection.execute(sizes.order_by(outbox.c.number).limit(ROUND))).all()
         return within(found, READ_BYTES)
 
-    async def _load(self, transaction: AsyncConnection, numbers: Sequence[int]) -> dict[int, ReportEvent]:
+    async def _load(self, transaction: Connection, numbers: Sequence[int]) -> dict[int, ReportEvent]:
         """Return the events of these rows, without those that another relay has placed meanwhile."""
         chosen = outbox.c.number.in_(numbers) & outbox.c.place_position.is_(None)
         statement = self._rows.full().where(chosen).order_by(outbox.c.number)
         rows = (await transaction.execute(statement)).all()
         return {row.number: self._rows.event(row) for row in rows}
 
-    async def _place(self, transaction: AsyncConnection, events: dict[int, ReportEvent]) -> None:
+    async def _place(self, transaction: Connection, events: dict[int, ReportEvent]) -> None:
         if not events:
             return
         try:
@@ -106,7 +105,7 @@ class Relay:
         await self._clock.sleep(longest * (0.5 + self._clock.random() / 2))
 
 
-async def elected(transaction: AsyncConnection) -> bool:
+async def elected(transaction: Connection) -> bool:
     """Tell whether this transaction may number rows; the lock goes with the transaction, however it ends.
 
     On SQLite the writing transaction itself is the election.
@@ -117,7 +116,7 @@ async def elected(transaction: AsyncConnection) -> bool:
     return bool((await transaction.execute(lock)).scalar_one())
 
 
-async def _note(transaction: AsyncConnection, places: dict[int, Place]) -> None:
+async def _note(transaction: Connection, places: dict[int, Place]) -> None:
     """Give each outbox row its place."""
     statement = (
         sa.update(outbox)

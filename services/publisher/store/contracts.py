@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.outcome import refuse
+from services.database import Connection
 from services.publisher.derive.model import ContractFacts
 from services.publisher.store.statements import upsert
 from services.publisher.store.tables import contract
@@ -20,13 +20,13 @@ _by_measure = sa.select(contract).where(contract.c.measure_id == sa.bindparam("m
 _bind = contract.update().where(contract.c.key == sa.bindparam("of_key")).values(payer=sa.bindparam("by"))
 
 
-async def get(tx: AsyncConnection, key: str) -> ContractFacts | None:
+async def get(tx: Connection, key: str) -> ContractFacts | None:
     """Return what is known of a contract; `None` when no Measure has this url."""
     row = (await tx.execute(_by_key, {"key": key})).one_or_none()
     return None if row is None else _facts(row)
 
 
-async def put(tx: AsyncConnection, measure_id: str, facts: ContractFacts) -> None:
+async def put(tx: Connection, measure_id: str, facts: ContractFacts) -> None:
     """Store a contract, or what its Measure now says of it. The caller holds the contract's lock.
 
     Raises:
@@ -69,7 +69,7 @@ async def put(tx: AsyncConnection, measure_id: str, facts: ContractFacts) -> Non
     )
 
 
-async def bind(tx: AsyncConnection, key: str, payer: str) -> None:
+async def bind(tx: Connection, key: str, payer: str) -> None:
     """Note who pays under a contract that nobody was bound to yet."""
     await tx.execute(_bind, {"of_key": key, "by": payer})
 

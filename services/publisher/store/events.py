@@ -7,10 +7,10 @@ from datetime import datetime
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.event import Interaction, Stage, event_type
 from schemas.facets import Facets
+from services.database import Connection
 from services.publisher.derive.model import Derived
 from services.publisher.store.statements import insert, upsert
 from services.publisher.store.tables import generation, outbox
@@ -70,7 +70,7 @@ class Change:
 
 
 async def put(
-    tx: AsyncConnection, change: Change, *, event_id: str, now: datetime, traceparent: str | None
+    tx: Connection, change: Change, *, event_id: str, now: datetime, traceparent: str | None
 ) -> None:
     """Add the event of a version to the outbox, and note which version stands for its identity.
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.facets import token
+from services.database import Connection
 from services.publisher.store.index import indexed
 from services.publisher.store.statements import insert
 from services.publisher.store.tables import identifier, resource
@@ -27,9 +27,7 @@ _of = (
 )
 
 
-async def put(
-    tx: AsyncConnection, kind: str, logical_id: str, resource: Mapping[str, Any], *, new: bool
-) -> None:
+async def put(tx: Connection, kind: str, logical_id: str, resource: Mapping[str, Any], *, new: bool) -> None:
     """Make the identifiers of a resource those of this version."""
     if not new:
         await tx.execute(_clear, {"of_type": kind, "of_id": logical_id})
@@ -48,9 +46,7 @@ async def put(
     )
 
 
-async def of_organisations(
-    tx: AsyncConnection, references: Iterable[str | None]
-) -> dict[str, tuple[str, ...]]:
+async def of_organisations(tx: Connection, references: Iterable[str | None]) -> dict[str, tuple[str, ...]]:
     """Return the identifiers (tokens) of those organisations that are stored here, by reference.
 
     One that is stored without any identifier is there with none; one that is not stored is not there.
@@ -79,7 +75,7 @@ _having = (
 )
 
 
-async def organisations_with(tx: AsyncConnection, tokens: Sequence[str]) -> dict[str, str]:
+async def organisations_with(tx: Connection, tokens: Sequence[str]) -> dict[str, str]:
     """Return the organisation that has an identifier, by its token; one that several have is left out."""
     if not tokens:
         return {}

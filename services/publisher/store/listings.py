@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.database import Connection
 from services.publisher.derive.model import ParentFacts
 from services.publisher.store.statements import insert
 from services.publisher.store.tables import listing, report
@@ -53,7 +53,7 @@ _of = (
 )
 
 
-async def of(tx: AsyncConnection, quality_ids: Iterable[str]) -> list[Listing]:
+async def of(tx: Connection, quality_ids: Iterable[str]) -> list[Listing]:
     """Return who lists these quality reports, for each in order of first listing.
 
     The caller holds the locks on these reports, so the answer stays true until the transaction ends.
@@ -71,21 +71,19 @@ async def of(tx: AsyncConnection, quality_ids: Iterable[str]) -> list[Listing]:
     ]
 
 
-async def children(tx: AsyncConnection, quality_ids: Iterable[str]) -> list[Child]:
+async def children(tx: Connection, quality_ids: Iterable[str]) -> list[Child]:
     """Return those of the listed reports that are stored, in the order of their last version."""
     ids = sorted(set(quality_ids))
     return [Child(*row) for row in await tx.execute(_stored, {"ids": ids})] if ids else []
 
 
-async def parent(tx: AsyncConnection, quality_id: str) -> ParentFacts | None:
+async def parent(tx: Connection, quality_id: str) -> ParentFacts | None:
     """Return the performance report that listed a quality report first; `None` when none has."""
     found = await of(tx, [quality_id])
     return found[0].by if found else None
 
 
-async def add(
-    tx: AsyncConnection, performance_id: str, quality_ids: Sequence[str], known: list[Listing]
-) -> None:
+async def add(tx: Connection, performance_id: str, quality_ids: Sequence[str], known: list[Listing]) -> None:
     """Note that a performance report lists these; `known` is what `of` said about them.
 
     Those that it listed before keep their order.

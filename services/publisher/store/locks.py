@@ -16,7 +16,8 @@ from enum import IntEnum
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.database import Connection
 
 
 class Rank(IntEnum):
@@ -39,7 +40,7 @@ def lock(rank: Rank, name: str) -> int:
     return (rank << _BITS) | (int.from_bytes(digest, "big") >> (64 - _BITS))
 
 
-async def take(tx: AsyncConnection, keys: Iterable[int]) -> None:
+async def take(tx: Connection, keys: Iterable[int]) -> None:
     """Take locks in order and hold them until the transaction ends."""
     in_order = sorted(set(keys))
     if tx.dialect.name == "postgresql" and in_order:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.search.references import comparable
+from services.database import Connection
 from services.publisher.derive.model import Context, Derived, Listed, Needs, ParentFacts
 from services.publisher.store import contracts, identifiers, versions
 from services.publisher.store.listings import Child, Listing
 
 
 async def for_performance(
-    tx: AsyncConnection,
+    tx: Connection,
     needs: Needs,
     *,
     listings: Sequence[Listing],
@@ -36,7 +36,7 @@ async def for_performance(
 
 
 async def for_quality(
-    tx: AsyncConnection, needs: Needs, *, parent: ParentFacts | None, former: Derived | None
+    tx: Connection, needs: Needs, *, parent: ParentFacts | None, former: Derived | None
 ) -> Context:
     """Return what a quality report gets from its parent, if that has come."""
     parties = () if parent is None else (parent.payer, parent.provider)
@@ -58,7 +58,7 @@ def _listed(listings: Sequence[Listing], children: Sequence[Child]) -> dict[str,
     return {each: Listed(payers.get(each), parents.get(each)) for each in {*payers, *parents}}
 
 
-async def _manager(tx: AsyncConnection, group: str, base_url: str) -> str | None:
+async def _manager(tx: Connection, group: str, base_url: str) -> str | None:
     logical_id = group.removeprefix("Group/")
     found = (await versions.newest(tx, "Group", [logical_id])).get(logical_id)
     if found is None or found.deleted:

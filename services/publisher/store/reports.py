@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.event import Interaction, Stage
 from schemas.outcome import FhirError, Issue, refuse
 from services.clock import Clock
+from services.database import Connection
 from services.publisher.derive import StageMapping, derive, needs
 from services.publisher.derive.model import Context, Derived, Kind, ParentFacts
 from services.publisher.store import contracts, events, listings, lookup, versions
@@ -64,7 +64,7 @@ class Reports:
     base_url: str
     stage_mapping: StageMapping
 
-    async def put(self, tx: AsyncConnection, version: NewVersion) -> tuple[Issue, ...]:
+    async def put(self, tx: Connection, version: NewVersion) -> tuple[Issue, ...]:
         """Store what is derived from a version, emit it, and release the children that waited for it.
 
         Returns what the sender should be told.
@@ -124,11 +124,11 @@ class Reports:
             )
         return derived
 
-    async def _former(self, tx: AsyncConnection, report_id: str) -> Derived | None:
+    async def _former(self, tx: Connection, report_id: str) -> Derived | None:
         row = (await tx.execute(_by_id, {"id": report_id})).one_or_none()
         return None if row is None else _derived(row)
 
-    async def _rows(self, tx: AsyncConnection, stored: Stored, derived: Derived, *, new: bool) -> None:
+    async def _rows(self, tx: Connection, stored: Stored, derived: Derived, *, new: bool) -> None:
         if not new:
             await tx.execute(_unindex, {"of_report": stored.id})
         await upsert(
@@ -152,19 +152,19 @@ class Reports:
         await insert(tx, facet, facet_rows(stored.id, derived.facets))
 
     async def _emit(
-        self, tx: AsyncConnection, version: NewVersion, derived: Derived, former: Derived | None
+        self, tx: Connection, version: NewVersion, derived: Derived, former: Derived | None
     ) -> None:
         change = Change(version.stored.id, version.stored.version, version.interaction, derived, former)
         await events.put(
             tx, change, event_id=self.clock.uuid7(), now=version.now, traceparent=version.traceparent
         )
 
-    async def _bind(self, tx: AsyncConnection, context: Context, derived: Derived) -> None:
+    async def _bind(self, tx: Connection, context: Context, derived: Derived) -> None:
         """The first report of a contract that nobody claimed says who pays under it."""
         if context.contract is not None and context.contract.payer is None and derived.payer is not None:
             await contracts.bind(tx, context.contract.key, derived.payer)
 
-    async def _release(self, tx: AsyncConnection, parent: ParentFacts, child: str, by: NewVersion) -> None:
+    async def _release(self, tx: Connection, parent: ParentFacts, child: str, by: NewVersion) -> None:
         """Emit every version of a child that waited for this parent, in order, after the parent's own event."""
         former: Derived | None = None
         stored: Stored | None = None

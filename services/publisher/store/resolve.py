@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.outcome import FhirError, Issue
 from schemas.raw_json import rewrite_references
+from services.database import Connection
 from services.publisher.derive.model import Kind
 from services.publisher.store import search, versions
 from services.publisher.store.content import same_as
@@ -35,7 +35,7 @@ class Planned:
     """Id of what a create found to be there already."""
 
 
-async def resolve(tx: AsyncConnection, writes: Sequence[Write], owner: str, base_url: str) -> list[Planned]:
+async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url: str) -> list[Planned]:
     """Return the writes, in their order, with their references and ids settled.
 
     Raises:
@@ -77,7 +77,7 @@ def _rewritten(write: Write, names: Mapping[str, str]) -> Write:
     return write if text == write.text else replace(write, text=text, resource=orjson.loads(text))
 
 
-async def _there(tx: AsyncConnection, write: Write, owner: str, content: str, base_url: str) -> str | None:
+async def _there(tx: Connection, write: Write, owner: str, content: str, base_url: str) -> str | None:
     """Return the id of what a create would repeat."""
     if not write.creates:
         return None
@@ -91,7 +91,7 @@ async def _there(tx: AsyncConnection, write: Write, owner: str, content: str, ba
 
 
 async def _conditional(
-    tx: AsyncConnection, write: Write, base_url: str
+    tx: Connection, write: Write, base_url: str
 ) -> tuple[dict[str, str], list[tuple[int, Issue]]]:
     found: dict[str, str] = {}
     issues: list[tuple[int, Issue]] = []

@@ -8,12 +8,12 @@ from datetime import datetime
 from urllib.parse import parse_qsl
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.facets import EVERY_ORGANISATION
 from schemas.outcome import FhirError, Issue
 from schemas.search.grammar import parse_search
 from schemas.search.values import Query
+from services.database import Connection
 from services.principal import Principal
 from services.publisher.store.criteria import Condition, condition
 from services.publisher.store.index import indexed
@@ -50,14 +50,12 @@ class Order:
     after: Cursor | None = None
 
 
-async def reports(
-    tx: AsyncConnection, query: Query, principal: Principal, order: Order, now: datetime
-) -> Page:
+async def reports(tx: Connection, query: Query, principal: Principal, order: Order, now: datetime) -> Page:
     """Return the reports that a principal may see and a query finds."""
     return await _page(tx, REPORT, report, condition(query, now) & _visible(principal), order)
 
 
-async def others(tx: AsyncConnection, kind: str, pairs: Sequence[tuple[str, str]], order: Order) -> Page:
+async def others(tx: Connection, kind: str, pairs: Sequence[tuple[str, str]], order: Order) -> Page:
     """Return the Measures, Organizations or Groups found by `_id`, `identifier` or (Measure) `url`.
 
     Raises:
@@ -66,13 +64,13 @@ async def others(tx: AsyncConnection, kind: str, pairs: Sequence[tuple[str, str]
     return await _page(tx, kind, resource, _of_type(kind, pairs), order)
 
 
-async def may_read(tx: AsyncConnection, report_id: str, principal: Principal) -> bool:
+async def may_read(tx: Connection, report_id: str, principal: Principal) -> bool:
     """Tell whether a principal is party to a report."""
     statement = sa.select(report.c.id).where(report.c.id == report_id, _visible(principal))
     return (await tx.execute(statement)).scalar_one_or_none() is not None
 
 
-async def matching(tx: AsyncConnection, kind: str, query: str, base_url: str) -> list[str]:
+async def matching(tx: Connection, kind: str, query: str, base_url: str) -> list[str]:
     """Return up to two ids of resources that a conditional operation's search finds.
 
     Raises:
@@ -138,7 +136,7 @@ def _identified(kind: str, values: Sequence[str]) -> sa.Select[tuple[str]]:
     return sa.select(identifier.c.id).where(identifier.c.type == kind).where(sa.or_(*options))
 
 
-async def _page(tx: AsyncConnection, kind: str, table: sa.Table, where: Condition, order: Order) -> Page:
+async def _page(tx: Connection, kind: str, table: sa.Table, where: Condition, order: Order) -> Page:
     total = (await tx.execute(sa.select(sa.func.count()).select_from(table).where(where))).scalar_one()
     if not total or not order.count:
         return Page(total, (), None)

@@ -8,15 +8,16 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.database import Connection
 
 
-async def upsert(tx: AsyncConnection, table: sa.Table, row: dict[str, Any]) -> None:
+async def upsert(tx: Connection, table: sa.Table, row: dict[str, Any]) -> None:
     """Insert a row, or overwrite every column of the one with the same primary key."""
     await tx.execute(_upsert(tx.dialect.name, table), row)
 
 
-async def insert(tx: AsyncConnection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+async def insert(tx: Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows, in one round trip; none is fine."""
     if rows:
         await tx.execute(_insert(table), rows)

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.database import Connection
 from services.publisher.store.model import Stored
 from services.publisher.store.statements import insert, upsert
 from services.publisher.store.tables import resource, resource_version
@@ -85,32 +85,32 @@ _newest = (
 )
 
 
-async def current(tx: AsyncConnection, kind: str, logical_id: str) -> Current | None:
+async def current(tx: Connection, kind: str, logical_id: str) -> Current | None:
     """Return where a resource stands; `None` when the id was never used."""
     row = (await tx.execute(_current, {"type": kind, "id": logical_id})).one_or_none()
     return None if row is None else Current(*row)
 
 
-async def same_content(tx: AsyncConnection, owner: str, kind: str, content_hash: str) -> str | None:
+async def same_content(tx: Connection, owner: str, kind: str, content_hash: str) -> str | None:
     """Return the id of an undeleted resource of the owner whose current version says the same."""
     found = await tx.execute(_same_content, {"owner": owner, "type": kind, "content_hash": content_hash})
     return found.scalar_one_or_none()
 
 
-async def version(tx: AsyncConnection, kind: str, logical_id: str, number: int) -> Stored | None:
+async def version(tx: Connection, kind: str, logical_id: str, number: int) -> Stored | None:
     """Return one version; `None` when there is no such version."""
     row = (await tx.execute(_one_version, {"type": kind, "id": logical_id, "version": number})).one_or_none()
     return None if row is None else stored(row)
 
 
-async def newest(tx: AsyncConnection, kind: str, ids: Sequence[str]) -> dict[str, Stored]:
+async def newest(tx: Connection, kind: str, ids: Sequence[str]) -> dict[str, Stored]:
     """Return the current versions of those ids that are known, deleted ones included, by id."""
     if not ids:
         return {}
     return {row.id: stored(row) for row in await tx.execute(_newest, {"type": kind, "ids": list(ids)})}
 
 
-async def history(tx: AsyncConnection, kind: str, logical_id: str) -> list[Stored]:
+async def history(tx: Connection, kind: str, logical_id: str) -> list[Stored]:
     """Return every version of a resource, oldest first."""
     return [stored(row) for row in await tx.execute(_history, {"type": kind, "id": logical_id})]
 
@@ -121,7 +121,7 @@ def stored(row: Any) -> Stored:
 
 
 async def put(
-    tx: AsyncConnection, new: Stored, *, interaction: str, owner: str, client: str, content_hash: str
+    tx: Connection, new: Stored, *, interaction: str, owner: str, client: str, content_hash: str
 ) -> None:
     """Add a version and make it the current one."""
     key = {"type": new.type, "id": new.id, "version": new.version, "last_updated": new.last_updated}

@@ -11,14 +11,13 @@ from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.dates import stamp
 from schemas.event import Interaction
 from schemas.outcome import FhirError, Issue, refuse
 from schemas.raw_json import splice
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 from services.principal import Principal
 from services.publisher.check.profile import is_contract
 from services.publisher.derive import contract_facts, needs
@@ -92,7 +91,7 @@ class Writer:
             headers={"Retry-After": "1"},
         )
 
-    async def _all(self, tx: AsyncConnection, writes: Sequence[Write], by: _By) -> list[Written]:
+    async def _all(self, tx: Connection, writes: Sequence[Write], by: _By) -> list[Written]:
         planned = await self._lock(tx, writes, by.principal.client)
         await take(tx, await self._contract_locks(tx, planned))
         written: dict[int, Written] = {}
@@ -107,7 +106,7 @@ class Writer:
             raise _together(refused)
         return [written[place] for place in range(len(planned))]
 
-    async def _lock(self, tx: AsyncConnection, writes: Sequence[Write], client: str) -> list[Planned]:
+    async def _lock(self, tx: Connection, writes: Sequence[Write], client: str) -> list[Planned]:
         """Resolve the writes and lock what they touch; refuse to go on with what changed meanwhile."""
         planned = await resolve(tx, writes, client, self.reports.base_url)
         if tx.dialect.name != "postgresql":
@@ -132,7 +131,7 @@ class Writer:
                 for child in needs(write.resource, self.reports.base_url).lists:
                     yield lock(Rank.RESOURCE, f"{REPORT}/{child}")
 
-    async def _contract_locks(self, tx: AsyncConnection, planned: Iterable[Planned]) -> list[int]:
+    async def _contract_locks(self, tx: Connection, planned: Iterable[Planned]) -> list[int]:
         if tx.dialect.name != "postgresql":
             return []
         keys: set[str] = set()
@@ -148,7 +147,7 @@ class Writer:
         keys.update(one.by.contract for one in await listings.of(tx, orphans))
         return [lock(Rank.CONTRACT, key) for key in keys]
 
-    async def _one(self, tx: AsyncConnection, planned: Planned, by: _By) -> Written:
+    async def _one(self, tx: Connection, planned: Planned, by: _By) -> Written:
         write = planned.write
         if planned.found is not None:
             found = (await versions.newest(tx, write.type, [planned.found]))[planned.found]
@@ -162,7 +161,7 @@ class Writer:
             return Written(same, Effect.UNCHANGED)
         return await self._new(tx, planned, current, by)
 
-    async def _new(self, tx: AsyncConnection, planned: Planned, current: Current | None, by: _By) -> Written:
+    async def _new(self, tx: Connection, planned: Planned, current: Current | None, by: _By) -> Written:
         write = planned.write
         number = 1 if current is None else current.version + 1
         new = current is None or current.deleted

@@ -8,11 +8,10 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.event import ReportEvent, UndecodableEventError, from_record
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 from services.event_log import Record
 from services.notifier import tables as t
 from services.notifier.consume.freshness import LiveIndex
@@ -115,7 +114,7 @@ async def discard(database: Database, clock: Clock, place: Place, order: Order |
     return found.letter
 
 
-async def _one(connection: AsyncConnection, place: Place) -> Any:
+async def _one(connection: Connection, place: Place) -> Any:
     dead = t.dead_letter
     here = [dead.c.partition == place.partition, dead.c.position == place.position]
     if place.log is not None:
@@ -144,7 +143,7 @@ def _decoded(row: Any) -> ReportEvent:
         ) from None
 
 
-async def _remove(connection: AsyncConnection, row: Any) -> None:
+async def _remove(connection: Connection, row: Any) -> None:
     dead = t.dead_letter.c
     removed = await connection.execute(
         sa.delete(t.dead_letter).where(

@@ -12,10 +12,9 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 from services.notifier import tables as t
 from services.notifier.model import LaneState
 from services.notifier.send.notices import announce
@@ -130,7 +129,7 @@ def said(numbers: Sequence[int]) -> str:
     return f"numbers {first} to {last}" if whole else f"{len(numbers)} numbers from {first} to {last}"
 
 
-async def _locked(connection: AsyncConnection, subscriptions: Sequence[str]) -> list[str]:
+async def _locked(connection: Connection, subscriptions: Sequence[str]) -> list[str]:
     """Lock the lanes that are still there, in id order; return their subscriptions."""
     name = t.lane.c.subscription_id
     lanes: list[str] = []
@@ -140,7 +139,7 @@ async def _locked(connection: AsyncConnection, subscriptions: Sequence[str]) -> 
     return lanes
 
 
-def _ask(connection: AsyncConnection) -> Any:
+def _ask(connection: Connection) -> Any:
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     new = insert(t.resend)
     anew = {name: new.excluded[name] for name in ("requested_at", "client", "reason", "tries")}

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 from services.notifier import tables as t
 from services.notifier.model import LaneState, Status
 from services.notifier.send.notices import announce
@@ -102,7 +101,7 @@ def _moved(row: Any, skipped: Skipped, clock: Clock) -> dict[str, Any]:
 
 
 async def _lane(
-    connection: AsyncConnection, database: Database, clock: Clock, subscription: str, *, lock: bool
+    connection: Connection, database: Database, clock: Clock, subscription: str, *, lock: bool
 ) -> Any:
     lane, s = t.lane, t.subscription
     if lock:
@@ -120,7 +119,7 @@ async def _lane(
     return found.one_or_none()
 
 
-async def _give_up(connection: AsyncConnection, skipped: Skipped, now: Any, order: Order) -> None:
+async def _give_up(connection: Connection, skipped: Skipped, now: Any, order: Order) -> None:
     owed = t.notification.c
     reason = f"skipped by an operator: {order.reason.strip()}"
     numbers = sa.select(
@@ -131,7 +130,7 @@ async def _give_up(connection: AsyncConnection, skipped: Skipped, now: Any, orde
     )
 
 
-async def _activate(connection: AsyncConnection, subscription: str, now: Any) -> None:
+async def _activate(connection: Connection, subscription: str, now: Any) -> None:
     s = t.subscription
     await connection.execute(
         sa.update(s)

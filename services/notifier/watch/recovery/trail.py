@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.database import Connection
 from services.notifier import tables as t
 
 REASON_LENGTH = 500
@@ -46,7 +46,7 @@ class Order:
         }
 
 
-async def note(connection: AsyncConnection, *entries: dict[str, Any]) -> None:
+async def note(connection: Connection, *entries: dict[str, Any]) -> None:
     """Keep these audit rows."""
     if entries:
         await connection.execute(sa.insert(t.audit), list(entries))

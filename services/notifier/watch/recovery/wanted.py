@@ -68,7 +68,7 @@ async def find(database: Database, wanted: Wanted) -> Found:
     numbers: dict[str, list[int]] = {}
     passed = {"owed": 0, "off": 0}
     async with database.read() as connection:
-        async for row in await connection.stream(_statement(wanted)):
+        async for row in connection.stream(_statement(wanted)):
             if holds is not None and not holds(row):
                 continue
             if row.standing == "settled":

@@ -1,0 +1,132 @@
+"""One way to open a database, for both: PostgreSQL and SQLite.
+
+SQLAlchemy defines tables and compiles statements; the drivers execute them here, without its engine between: on
+the path of a report that is most of what a statement takes (see `benchmarks.statement`). SQLite takes one writer
+at a time, so writing is one queue here (`Database.write`), each transaction begun `IMMEDIATE` so that it never
+has to be upgraded. On PostgreSQL the same calls are plain transactions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+import sqlalchemy as sa
+
+from services.clock import Clock
+from services.database import postgresql, sqlite
+from services.database.connection import Connection, Observer, Session
+from services.database.pool import Pool
+from services.database.statements import Statements
+from services.database.types import UtcDateTime
+
+SqliteDriver: TypeAlias = Callable[[str, str], Awaitable[Session]]
+"""Opens a file (its path, and what begins a transaction) in another way than `sqlite.opened`."""
+
+
+class Database:
+    """An open database. `write`, `read` and `glance` are the only ways in, and each is one transaction."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 8,
+        schema_name: str = "database",
+        idle_seconds: float = 30.0,
+        driver: SqliteDriver | None = None,
+    ) -> None:
+        """Open lazily; `url` is SQLAlchemy's (`sqlite+aiosqlite:///file`, `postgresql+asyncpg://…`).
+
+        PostgreSQL ends a transaction that stands idle for `idle_seconds`: a process that froze, or a machine
+        that is gone, must not hold its locks for ever. `driver` opens SQLite's files in place of ours.
+        """
+        self.url = sa.make_url(url)
+        self.name = schema_name
+        self.observers: list[Observer] = []
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._statements = Statements(_dialect(self.url))
+        if self.is_sqlite:
+            self._writing: asyncio.Lock | None = asyncio.Lock()
+            self._writers = Pool(1, self._sqlite("BEGIN IMMEDIATE", driver))
+            self._glancers = Pool(pool_size, self._sqlite("BEGIN", driver))
+            self._readers = Pool(pool_size, self._sqlite("BEGIN", driver, aside=True))
+        else:
+            self._writing = None
+            self._writers = self._glancers = self._readers = Pool(pool_size, self._server(idle_seconds))
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[Connection]:
+        """One writing transaction: committed when the block ends, rolled back when it raises."""
+        async with self._writing or contextlib.nullcontext(), self._writers.transaction() as session:
+            yield self._connection(session)
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[Connection]:
+        """One reading transaction; keep it short, it holds back SQLite's checkpoint."""
+        async with self._readers.transaction() as session:
+            yield self._connection(session)
+
+    @contextlib.asynccontextmanager
+    async def glance(self) -> AsyncIterator[Connection]:
+        """One reading transaction of a few short statements, on a hot path: on SQLite it takes no thread.
+
+        Whatever may read much goes through `read`: here it would hold up the whole process.
+        """
+        async with self._glancers.transaction() as session:
+            yield self._connection(session)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for pool in (self._writers, self._glancers, self._readers):
+            await pool.close()
+
+    def now(self, clock: Clock) -> sa.ColumnElement[datetime]:
+        """Return the time by which leases and due times are judged: PostgreSQL's own, else the clock's.
+
+        Many processes share a PostgreSQL, and their clocks differ; one process owns a SQLite file.
+        """
+        return sa.literal(clock.now(), UtcDateTime()) if self.is_sqlite else sa.func.now(type_=UtcDateTime())
+
+    def after(self, clock: Clock, seconds: float) -> sa.ColumnElement[datetime]:
+        """Return `now` moved forward by `seconds`."""
+        delta = timedelta(seconds=seconds)
+        if self.is_sqlite:
+            return sa.literal(clock.now() + delta, UtcDateTime())
+        return sa.type_coerce(sa.func.now() + sa.literal(delta, sa.Interval()), UtcDateTime())
+
+    def _connection(self, session: Session) -> Connection:
+        return Connection(session, self._statements, self.observers)
+
+    def _sqlite(
+        self, begin: str, driver: SqliteDriver | None, *, aside: bool = False
+    ) -> Callable[[], Awaitable[Session]]:
+        path = self.url.database or ""
+
+        async def connect() -> Session:
+            if driver is not None:
+                return await driver(path, begin)
+            return await sqlite.opened(path, begin=begin, aside=aside)
+
+        return connect
+
+    def _server(self, idle_seconds: float) -> Callable[[], Awaitable[Session]]:
+        settings = {"idle_in_transaction_session_timeout": f"{int(idle_seconds * 1000)}ms"}
+
+        async def connect() -> Session:
+            return await postgresql.opened(self.url, self._statements.dialect, server_settings=settings)
+
+        return connect
+
+
+def _dialect(url: sa.URL) -> sa.Dialect:
+    """Return the dialect to compile for; `get_dialect` loads the one the URL names.
+
+    Raises:
+        sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError: there is none.
+    """
+    kind = url.get_dialect()
+    return kind()

@@ -1,0 +1,161 @@
+"""What does the driver get for a statement? SQLAlchemy compiles it, once for each set of parameter names.
+
+A statement that is a constant of a module is found again by its identity; one that is built anew each time is
+compiled each time, which takes a thousand times as long as finding it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+import sqlalchemy as sa
+
+Parameters: TypeAlias = Mapping[str, Any]
+_Convert: TypeAlias = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """One place in a statement's text that takes a value."""
+
+    name: str
+    convert: _Convert | None
+    default: Any
+    """The value of a literal; `None` for a parameter, which each call must give."""
+    given: bool
+    """Tells that the value comes with each call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A statement as the driver takes it."""
+
+    text: str
+    binds: tuple[Bind, ...]
+    names: tuple[str, ...] | None
+    """What it returns, by name; `None` when only the driver knows."""
+    converts: tuple[tuple[int, _Convert], ...]
+    """Places in a row whose values are not yet what Python is to see."""
+    named: Mapping[str, _Convert]
+    """The same by name, for text whose columns only the driver knows."""
+    lists: Callable[[Parameters], tuple[str, list[Any]]] | None
+    """Text and values for given parameters, when the text depends on how many there are (`IN`)."""
+
+    def filled(self, parameters: Parameters) -> tuple[str, list[Any]]:
+        """Return the text and its values, in order.
+
+        Raises:
+            KeyError: a parameter is missing.
+        """
+        if self.lists is not None:
+            return self.lists(parameters)
+        return self.text, self.values(parameters)
+
+    def values(self, parameters: Parameters) -> list[Any]:
+        """Return the values in the order of the text's places."""
+        out = []
+        for bind in self.binds:
+            value = parameters[bind.name] if bind.given else parameters.get(bind.name, bind.default)
+            out.append(value if bind.convert is None else bind.convert(value))
+        return out
+
+    def seen(self, rows: Sequence[Any], names: Sequence[str]) -> Sequence[Any]:
+        """Return the driver's rows, which hold these names, with their values as Python is to see them."""
+        converts = self.converts
+        if self.named:
+            converts = tuple(
+                (place, self.named[name]) for place, name in enumerate(names) if name in self.named
+            )
+        if not converts:
+            return rows
+        out = []
+        for row in rows:
+            values = list(row)
+            for place, convert in converts:
+                values[place] = convert(values[place])
+            out.append(tuple(values))
+        return out
+
+
+class Statements:
+    """The compiled statements of one dialect."""
+
+    def __init__(self, dialect: sa.Dialect) -> None:
+        """Compile for `dialect`, whose parameters are positional."""
+        self.dialect = dialect
+        self._known: WeakKeyDictionary[sa.Executable, dict[frozenset[str], Prepared]] = WeakKeyDictionary()
+
+    def prepared(self, statement: sa.Executable, names: Parameters) -> Prepared:
+        """Return a statement, compiled for parameters of these names."""
+        kept = self._known.get(statement)
+        if kept is None:
+            kept = self._known[statement] = {}
+        key = frozenset(names)
+        found = kept.get(key)
+        if found is None:
+            found = kept[key] = _prepare(statement, self.dialect, sorted(key))
+        return found
+
+
+def _prepare(statement: Any, dialect: sa.Dialect, names: list[str]) -> Prepared:
+    compiled = statement.compile(dialect=dialect, column_keys=names or None)
+    columns = _columns(statement, compiled)
+    lists = None
+    expanding = any(bind.expanding for bind in compiled.binds.values())
+    if expanding:
+        fixed = {name: _bind(compiled, name).convert for name in compiled.binds}
+
+        def lists(parameters: Parameters) -> tuple[str, list[Any]]:
+            state = compiled.construct_expanded_state(dict(parameters))
+            return state.statement, _in_order(state, fixed)
+
+    return Prepared(
+        text=compiled.string,
+        binds=() if expanding else tuple(_bind(compiled, name) for name in compiled.positiontup or ()),
+        names=None if columns is None else tuple(column.keyname for column in columns),
+        converts=tuple(_converts(columns or (), dialect)),
+        named=_named(statement, dialect) if columns is None else {},
+        lists=lists,
+    )
+
+
+def _columns(statement: Any, compiled: Any) -> Sequence[Any] | None:
+    """Return what a statement returns: nothing, unless it was asked to; `None` when it does not say."""
+    exported = getattr(statement, "exported_columns", None)
+    if exported is None or isinstance(statement, sa.TextualSelect):
+        return None
+    # The public collections leave out a column that is asked for twice.
+    return compiled._result_columns if exported else ()  # noqa: SLF001
+
+
+def _bind(compiled: Any, name: str) -> Bind:
+    bind = compiled.binds[name]
+    convert = bind.type.dialect_impl(compiled.dialect).bind_processor(compiled.dialect)
+    return Bind(name, convert, bind.effective_value, given=bind.required)
+
+
+def _in_order(state: Any, fixed: Mapping[str, _Convert | None]) -> list[Any]:
+    out = []
+    for name in state.positiontup or ():
+        value, convert = state.parameters[name], state.processors.get(name) or fixed.get(name)
+        out.append(value if convert is None else convert(value))
+    return out
+
+
+def _converts(columns: Any, dialect: sa.Dialect) -> Iterator[tuple[int, _Convert]]:
+    for place, column in enumerate(columns):
+        if (convert := _convert(column, dialect)) is not None:
+            yield place, convert
+
+
+def _named(statement: Any, dialect: sa.Dialect) -> dict[str, _Convert]:
+    found = {column.name: _convert(column, dialect) for column in getattr(statement, "exported_columns", ())}
+    return {name: convert for name, convert in found.items() if convert is not None}
+
+
+def _convert(column: Any, dialect: sa.Dialect) -> _Convert | None:
+    convert: _Convert | None = column.type.dialect_impl(dialect).result_processor(dialect, None)
+    return convert
