@@ -5,7 +5,7 @@ The driver's connection behind it is a `Session`: `sqlite` and `postgresql` have
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVarTuple, overload
@@ -102,9 +102,11 @@ class Connection:
         Raises:
             sqlalchemy.exc.DBAPIError: of the kind that says what happened; `orig` is the driver's own error.
         """
-        if isinstance(parameters, Sequence):
-            return await self._many(statement, parameters)
         given = parameters or {}
+        if not isinstance(
+            given, (dict, Mapping)
+        ):  # a dict is told apart at once, any mapping only in the end
+            return await self._many(statement, given)
         prepared = self._statements.prepared(statement, given)
         text, values = prepared.filled(given)
         self._observe(text, values, many=False)
@@ -155,11 +157,11 @@ class Connection:
             observer(text, values, many)
 
 
-_AS_IT_IS = Prepared("", (), None, (), {}, None)
+_AS_IT_IS = Prepared("", (), None, None, (), {}, None)
 
 
 def _rows(prepared: Prepared, answer: Answer) -> Rows[*tuple[Any, ...]]:
-    names = answer.names if prepared.names is None else prepared.names
-    rows: Rows[*tuple[Any, ...]] = Rows(SimpleResultMetaData(names), iter(prepared.seen(answer.rows, names)))
+    shape = prepared.shape or SimpleResultMetaData(answer.names)
+    rows: Rows[*tuple[Any, ...]] = Rows(shape, iter(prepared.seen(answer.rows, answer.names)))
     rows.rowcount = answer.count
     return rows

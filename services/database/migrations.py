@@ -70,9 +70,14 @@ class Migrations:
         """Refuse a database that is not at `head`.
 
         Raises:
-            DatabaseStateError: with the command that brings it there.
+            DatabaseStateError: with the command that brings it there, or that this version is too old for it.
         """
         at = await self.current(database)
+        if at is not None and at > self.head:
+            raise DatabaseStateError(
+                f"The {database.name} is at revision {at}, which a newer version has brought it to; this one knows "
+                f"{self.head}: start that version instead. What runs already may go on until it is replaced."
+            )
         if at != self.head:
             found = "is empty" if at is None else f"is at revision {at}"
             raise DatabaseStateError(

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
+from sqlalchemy.engine.result import SimpleResultMetaData
 
 Parameters: TypeAlias = Mapping[str, Any]
 _Convert: TypeAlias = Callable[[Any], Any]
@@ -37,6 +38,8 @@ class Prepared:
     binds: tuple[Bind, ...]
     names: tuple[str, ...] | None
     """What it returns, by name; `None` when only the driver knows."""
+    shape: SimpleResultMetaData | None
+    """The same, as SQLAlchemy's results take it."""
     converts: tuple[tuple[int, _Convert], ...]
     """Places in a row whose values are not yet what Python is to see."""
     named: Mapping[str, _Convert]
@@ -86,17 +89,17 @@ class Statements:
     def __init__(self, dialect: sa.Dialect) -> None:
         """Compile for `dialect`, whose parameters are positional."""
         self.dialect = dialect
-        self._known: WeakKeyDictionary[sa.Executable, dict[frozenset[str], Prepared]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[sa.Executable, dict[tuple[str, ...], Prepared]] = WeakKeyDictionary()
 
     def prepared(self, statement: sa.Executable, names: Parameters) -> Prepared:
         """Return a statement, compiled for parameters of these names."""
         kept = self._known.get(statement)
         if kept is None:
             kept = self._known[statement] = {}
-        key = frozenset(names)
+        key = tuple(names)
         found = kept.get(key)
         if found is None:
-            found = kept[key] = _prepare(statement, self.dialect, sorted(key))
+            found = kept[key] = _prepare(statement, self.dialect, list(key))
         return found
 
 
@@ -112,10 +115,12 @@ def _prepare(statement: Any, dialect: sa.Dialect, names: list[str]) -> Prepared:
             state = compiled.construct_expanded_state(dict(parameters))
             return state.statement, _in_order(state, fixed)
 
+    returned = None if columns is None else tuple(column.keyname for column in columns)
     return Prepared(
         text=compiled.string,
         binds=() if expanding else tuple(_bind(compiled, name) for name in compiled.positiontup or ()),
-        names=None if columns is None else tuple(column.keyname for column in columns),
+        names=returned,
+        shape=None if returned is None else SimpleResultMetaData(returned),
         converts=tuple(_converts(columns or (), dialect)),
         named=_named(statement, dialect) if columns is None else {},
         lists=lists,
