@@ -12,6 +12,7 @@ from typing import Protocol
 
 from schemas.event import ReportEvent
 from services.database import Connection
+from services.wakeup import Wakeup
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,10 @@ class EventSink(Protocol):
 
 class EventSource(Protocol):
     """The notifier's end. Positions are those of the next record to read, by partition."""
+
+    @property
+    def wake(self) -> Wakeup:
+        """What ends the wait of a `read` when it is set: whoever is told to stop does not wait for an event."""
 
     async def assigned(self) -> frozenset[int]:
         """Return the partitions this reader holds now; it may change between two reads.

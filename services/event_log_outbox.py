@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import orjson
@@ -123,9 +124,13 @@ class OutboxRows:
         of = self.copies.join(self.outbox, self.copies.c.number == self.outbox.c.number)
         return sa.select(*keys, self._size()).select_from(of.outerjoin(self.bodies, self._same_version()))
 
-    def places(self, start: int, at_most: int) -> sa.Select[Any]:
-        """Return the statement for the places from `start` on, in order: position, number if a copy, bytes."""
+    def places(self) -> sa.Select[Any]:
+        """Return the statement for up to `at_most` places from `start` on, in order: position, number if a copy, bytes."""
         first, again = self.outbox.c, self.copies.c
+        start, at_most = (
+            sa.bindparam("start", type_=sa.BigInteger),
+            sa.bindparam("at_most", type_=sa.BigInteger),
+        )
         here = sa.and_(first.place_partition == PARTITION, first.place_position >= start)
         rows = (
             sa.select(
@@ -204,28 +209,56 @@ class OutboxSink:
         self._head = head
 
     async def append(self, transaction: Connection, events: Sequence[ReportEvent]) -> Sequence[Place]:
-        """Return the places of the events; readers see them when the transaction commits.
+        """Return the places of the events; readers see them when the transaction commits."""
+        return await self.next(transaction, len(events)) if events else []
 
-        The head's row stays locked until then, so places become visible in their order.
+    async def next(self, transaction: Connection, count: int) -> Sequence[Place]:
+        """Return the next places, so many, one at least.
+
+        The head's row stays locked until the transaction ends, so places become visible in their order.
         """
-        if not events:
-            return []
-        insert = postgresql.insert if transaction.dialect.name == "postgresql" else sqlite.insert
-        count = len(events)
-        statement = (
-            insert(self._head)
-            .values(partition=PARTITION, next_position=count)
-            .on_conflict_do_update(
-                index_elements=[self._head.c.partition],
-                set_={"next_position": self._head.c.next_position + count},
-            )
-            .returning(self._head.c.next_position)
-        )
-        end = (await transaction.execute(statement)).scalar_one()
+        rows = await transaction.execute(_advance(transaction.dialect.name, self._head), {"count": count})
+        end: int = rows.scalar_one()
         return [Place(PARTITION, position) for position in range(end - count, end)]
 
     async def close(self) -> None:
         """Let go of nothing: the database is the publisher's."""
+
+
+@cache
+def _advance(dialect: str, head: sa.Table) -> sa.Executable:
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    count: sa.BindParameter[int] = sa.bindparam("count", type_=head.c.next_position.type)
+    return (
+        insert(head)
+        .values(partition=PARTITION, next_position=count)
+        .on_conflict_do_update(
+            index_elements=[head.c.partition], set_={"next_position": head.c.next_position + count}
+        )
+        .returning(head.c.next_position)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """What the reader asks, made once: each read would spend most of its time on making them."""
+
+    places: sa.Select[Any]
+    between: sa.Select[Any]
+    numbered: sa.Select[Any]
+    kept: sa.Select[Any]
+    """From where to where the log is kept."""
+
+    @classmethod
+    def over(cls, rows: OutboxRows, head: Any) -> _Statements:
+        outbox = rows.outbox.c
+        here = outbox.place_position.between(sa.bindparam("first"), sa.bindparam("last"))
+        return cls(
+            rows.places(),
+            rows.full().where(outbox.place_partition == PARTITION, here),
+            rows.full().where(outbox.number.in_(sa.bindparam("numbers", expanding=True))),
+            sa.select(head.oldest_position, head.next_position).where(head.partition == PARTITION),
+        )
 
 
 class OutboxSource:
@@ -235,8 +268,8 @@ class OutboxSource:
         """Take the publisher's database and tables, and what the relay sets after each commit."""
         self._database = database
         self._rows = rows
-        self._head = head
-        self._wake = wake
+        self._statements = _Statements.over(rows, head.c)
+        self.wake = wake
         self._next: int | None = None
         self._sought: int | None = None
         """What `seek` asked for, until it is known to be there; -1: the oldest row kept."""
@@ -262,7 +295,7 @@ class OutboxSource:
             self.needed_from = self._next
         records = await self._look(at_most)
         if not records:
-            await self._wake.wait(wait)
+            await self.wake.wait(wait)
             records = await self._look(at_most)
         return records
 
@@ -273,7 +306,7 @@ class OutboxSource:
                 self._sought = None
             if self._next is None:
                 return []
-            found = (await connection.execute(self._rows.places(self._next, at_most))).all()
+            found = await self._places(connection, self._next, at_most)
             positions = within(((row.position, row.size) for row in found), READ_BYTES)
             if not positions:
                 await self._known(connection, self._next)
@@ -282,24 +315,27 @@ class OutboxSource:
         self._next = positions[-1] + 1
         return [Record(PARTITION, position, events[position]) for position in positions]
 
+    async def _places(self, connection: Connection, start: int, at_most: int) -> Sequence[Any]:
+        rows = await connection.execute(self._statements.places, {"start": start, "at_most": at_most})
+        found: Sequence[Any] = rows.all()
+        return found
+
     async def _events(self, connection: Connection, places: Sequence[Any]) -> dict[int, ReportEvent]:
         """Return the events at these places, by position."""
-        outbox = self._rows.outbox.c
-        here = outbox.place_position.between(places[0].position, places[-1].position)
-        statement = self._rows.full().where(outbox.place_partition == PARTITION, here)
-        events = {row.place_position: self._rows.event(row) for row in await connection.execute(statement)}
+        here = {"first": places[0].position, "last": places[-1].position}
+        rows = await connection.execute(self._statements.between, here)
+        events = {row.place_position: self._rows.event(row) for row in rows}
         copies = {place.position: place.copy_of for place in places if place.copy_of is not None}
         if copies:
-            again = self._rows.full().where(outbox.number.in_(sorted(set(copies.values()))))
-            known = {row.number: self._rows.event(row) for row in await connection.execute(again)}
+            numbered = {"numbers": sorted(set(copies.values()))}
+            rows = await connection.execute(self._statements.numbered, numbered)
+            known = {row.number: self._rows.event(row) for row in rows}
             events |= {position: known[number] for position, number in copies.items()}
         return events
 
     async def _known(self, connection: Connection, sought: int) -> int:
         """Return where to read on; nothing from there on is ever missing, for it is dense."""
-        head = self._head.c
-        range_kept = sa.select(head.oldest_position, head.next_position).where(head.partition == PARTITION)
-        row = (await connection.execute(range_kept)).one_or_none()
+        row = (await connection.execute(self._statements.kept)).one_or_none()
         oldest, end = (0, 0) if row is None else row
         if sought != -1 and not oldest <= sought <= end:
             raise PositionUnknownError(PARTITION, sought, oldest, end)
@@ -308,11 +344,8 @@ class OutboxSource:
     async def ends(self) -> Mapping[int, int]:
         """Return the position after the newest placed row."""
         async with self._database.glance() as connection:
-            return {PARTITION: await self._end(connection)}
-
-    async def _end(self, connection: Connection) -> int:
-        statement = sa.select(self._head.c.next_position).where(self._head.c.partition == PARTITION)
-        return (await connection.execute(statement)).scalar() or 0
+            row = (await connection.execute(self._statements.kept)).one_or_none()
+            return {PARTITION: 0 if row is None else row.next_position}
 
     async def close(self) -> None:
         """Let go of nothing: the database is the publisher's."""

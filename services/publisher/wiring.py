@@ -12,7 +12,7 @@ from aiohttp import web
 
 from services import metrics
 from services.clock import Clock
-from services.database import Database, DatabaseStateError, Migrations
+from services.database import Database, Migrations
 from services.event_log import EventSink, EventSource
 from services.event_log_outbox import OutboxRows, OutboxSink, OutboxSource
 from services.lifecycle import Loop
@@ -22,11 +22,12 @@ from services.publisher.accept.pressure import Pressure
 from services.publisher.derive import StageMapping, stage_mapping
 from services.publisher.emit.again import Repeater
 from services.publisher.emit.backlog import measure
+from services.publisher.emit.birth import AtBirth
 from services.publisher.emit.relay import Relay
 from services.publisher.retention import sweeps
-from services.publisher.store.reports import Reports
 from services.publisher.store.tables import log_head, outbox, report, resource_version
 from services.publisher.store.write import Writer
+from services.readiness import database_trouble
 from services.retention import IDLE, Pruner, Sweep
 from services.settings import Settings, SettingsError
 
@@ -51,21 +52,11 @@ class Publisher:
         """Return each check of `/readyz` with what is wrong, `None` when nothing is."""
         pressure = self.server.pressure
         return {
-            "publisher_database": await self._database_trouble(),
+            "publisher_database": await database_trouble(self.database),
             "outbox": f"{pressure.pending} events wait, {pressure.limit} are allowed"
             if pressure.full
             else None,
         }
-
-    async def _database_trouble(self) -> str | None:
-        try:
-            await MIGRATIONS.require_head(self.database)
-        except DatabaseStateError as state:
-            return str(state)
-        except (OSError, sa.exc.SQLAlchemyError) as error:
-            # Its text may name hosts and users; the log of the failing requests has the class as well.
-            return f"The {self.database.name} cannot be reached ({type(error).__name__})."
-        return None
 
     async def close(self) -> None:
         """Let go of the log and the database."""
@@ -79,7 +70,9 @@ async def open_embedded_publisher(settings: Settings, clock: Clock) -> tuple[Pub
     Raises:
         DatabaseStateError, SettingsError: as `open_publisher` says.
     """
-    publisher = await _open(settings, clock, OutboxSink(log_head))
+    sink = OutboxSink(log_head)
+    publisher = await _open(settings, clock, sink)
+    publisher.server.writer.placing = AtBirth(sink, publisher.relay.appended)
     rows = OutboxRows(outbox, resource_version, settings.fhir_base)
     source = OutboxSource(publisher.database, rows, log_head, publisher.relay.appended)
     kept = sweeps(settings, lambda: source.needed_from)
@@ -125,7 +118,7 @@ async def _put_together(
     # One loop for both: a sink is asked by one at a time.
     emit = Loop("emit", repeater.emit, idle=settings.poll_seconds)
     pressure = Pressure(settings.outbox_limit)
-    writer = Writer(opened, clock, Reports(clock, base_url, stages), emit.wake)
+    writer = Writer(opened, clock, base_url, stages, emit.wake)
     limits = Limits(settings.max_report_bytes, settings.max_bundle_bytes, settings.max_json_depth)
 
     async def watch_outbox() -> bool:

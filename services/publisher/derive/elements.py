@@ -18,17 +18,14 @@ def extensions(element: Element, url: str) -> Iterator[Element]:
             yield extension
 
 
-def coding_tokens(codings: Iterable[Element]) -> Iterator[str]:
-    """Yield `system|code` of each Coding that has a code; text and display are not codes."""
-    for coding in codings:
-        if "code" in coding:
-            yield token(coding.get("system", ""), coding["code"])
+def coding_tokens(codings: Iterable[Element]) -> list[str]:
+    """Return `system|code` of each Coding that has a code; text and display are not codes."""
+    return [token(coding.get("system", ""), coding["code"]) for coding in codings if "code" in coding]
 
 
-def concept_tokens(concept: Element | None) -> Iterator[str]:
-    """Yield `system|code` of each coding of a CodeableConcept; nothing for none."""
-    if concept is not None:
-        yield from coding_tokens(concept.get("coding", ()))
+def concept_tokens(concept: Element | None) -> list[str]:
+    """Return `system|code` of each coding of a CodeableConcept; nothing for none."""
+    return [] if concept is None else coding_tokens(concept.get("coding", ()))
 
 
 def identifier_tokens(identifiers: Iterable[Element]) -> Iterator[str]:

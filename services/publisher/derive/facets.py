@@ -8,7 +8,7 @@ contract allows: a Subscription to a stream asks for reports that say something 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,13 +30,12 @@ from services.publisher.derive.elements import (
     concept_tokens,
     extensions,
     identifier_tokens,
-    inner_tokens,
 )
 from services.publisher.derive.metrics import metric_scores
 from services.publisher.derive.model import Context, Derived, Kind
 from services.publisher.derive.references import literal, logical, target_type
 
-_Values = Mapping[str, Iterable[FacetValue]]
+_Texts = Mapping[str, Iterable[str]]
 
 
 def facets_of(
@@ -51,31 +50,46 @@ def facets_of(
 ) -> Facets:
     """Return the facets of one version of a report; arguments are those of `derive`, and what it found out."""
     references = _references(report, base_url)
-    every: tuple[_Values, ...] = (
-        _of_any_resource(report, report_id, last_updated),
+    metrics = _Metrics(report)
+    facets: dict[str, Sequence[FacetValue]] = {}
+    for texts in (
+        _of_any_resource(report, report_id),
         _of_measure_report(report),
-        {name: _targets(found, base_url) for name, found in references.items()},
-        {f"{name}:identifier": _logical(found) for name, found in references.items()},
-        _of_metrics(report, raw),
+        {name: _targets(found, base_url) for name, found in references.items() if found},
+        {f"{name}:identifier": _logical(found) for name, found in references.items() if found},
+        {"metric": metrics.codes, "payment-stream": metrics.payment_streams},
         _of_standing(report, derived),
         _of_contract(context),
         _of_parties(references, derived, context),
-    )
-    return {name: unique for values in every for name, found in values.items() if (unique := _unique(found))}
+    ):
+        for name, values in texts.items():
+            if unique := list(dict.fromkeys(values)):
+                facets[name] = unique
+    _add(facets, "_lastUpdated", [bounds(stamp(last_updated))])
+    _add(facets, "date", map(bounds, _given(report, "date")))
+    _add(facets, "period", map(_bounds, _given(report, "period")))
+    _add(facets, "paid-through", metrics.paid_through)
+    _add(facets, "service-period", metrics.service_periods)
+    _add(facets, "metric-score", metric_scores(raw) if metrics.codes else ())
+    return facets
 
 
-def _unique(values: Iterable[FacetValue]) -> list[FacetValue]:
-    seen: dict[FacetValue, None] = {}
-    for value in values:
-        seen[value if isinstance(value, str) else tuple(value)] = None
-    return [value if isinstance(value, str) else list(value) for value in seen]
+def _add(
+    facets: dict[str, Sequence[FacetValue]], name: str, values: Iterable[tuple[str | None, ...]]
+) -> None:
+    """Add values of several parts, each once."""
+    if unique := [list(value) for value in dict.fromkeys(values)]:
+        facets[name] = unique
 
 
-def _of_any_resource(report: Element, report_id: str, last_updated: datetime) -> _Values:
+def _bounds(period: Element) -> tuple[str | None, str | None]:
+    return period_bounds(period.get("start"), period.get("end"))
+
+
+def _of_any_resource(report: Element, report_id: str) -> _Texts:
     meta = report.get("meta", {})
     return {
         "_id": [token("", report_id)],
-        "_lastUpdated": [bounds(stamp(last_updated))],
         "_tag": coding_tokens(meta.get("tag", ())),
         "_security": coding_tokens(meta.get("security", ())),
         "_profile": [profile for profile in meta.get("profile", ()) if profile is not None],
@@ -83,12 +97,8 @@ def _of_any_resource(report: Element, report_id: str, last_updated: datetime) ->
     }
 
 
-def _of_measure_report(report: Element) -> _Values:
+def _of_measure_report(report: Element) -> _Texts:
     return {
-        "date": map(bounds, _given(report, "date")),
-        "period": [
-            period_bounds(period.get("start"), period.get("end")) for period in _given(report, "period")
-        ],
         "identifier": identifier_tokens(report.get("identifier", ())),
         "status": [token(STATUS_SYSTEM, status) for status in _given(report, "status")],
         "measure": _given(report, "measure"),
@@ -116,37 +126,42 @@ def _references(report: Element, base_url: str) -> dict[str, list[Element]]:
     }
 
 
-def _targets(references: Iterable[Element], base_url: str) -> Iterator[str]:
-    return (found for each in references if (found := literal(each, base_url)) is not None)
+def _targets(references: Iterable[Element], base_url: str) -> list[str]:
+    return [found for each in references if (found := literal(each, base_url)) is not None]
 
 
-def _logical(references: Iterable[Element]) -> Iterator[str]:
-    return (found for each in references if (found := logical(each)) is not None)
+def _logical(references: Iterable[Element]) -> list[str]:
+    return [found for each in references if (found := logical(each)) is not None]
 
 
-def _of_metrics(report: Element, raw: bytes) -> _Values:
-    groups = report.get("group", [])
-    parts = [report, *groups]
-    return {
-        "metric": [found for group in groups for found in concept_tokens(group.get("code"))],
-        "metric-score": metric_scores(raw) if groups else [],
-        "payment-stream": [found for part in parts for found in inner_tokens(part, PAYMENT_STREAM, "type")],
-        "paid-through": [
-            bounds(date)
-            for part in parts
-            for extension in extensions(part, PAID_THROUGH_DATE)
-            for date in _given(extension, "valueDate")
-        ],
-        "service-period": [
-            period_bounds(period.get("start"), period.get("end"))
-            for part in parts
-            for extension in extensions(part, SERVICE_PERIOD)
-            for period in _given(extension, "valuePeriod")
-        ],
-    }
+class _Metrics:
+    """What the report and its metrics give, in one pass over them: a large report has hundreds."""
+
+    def __init__(self, report: Element) -> None:
+        """Read the report and its groups."""
+        self.codes: list[str] = []
+        self.payment_streams: list[str] = []
+        self.paid_through: list[tuple[str, str]] = []
+        self.service_periods: list[tuple[str | None, str | None]] = []
+        self._extensions(report)
+        for group in report.get("group", ()):
+            self.codes += concept_tokens(group.get("code"))
+            if "extension" in group:
+                self._extensions(group)
+
+    def _extensions(self, part: Element) -> None:
+        for extension in part.get("extension", ()):
+            url = extension["url"]
+            if url == PAYMENT_STREAM:
+                for inner in extensions(extension, "type"):
+                    self.payment_streams += concept_tokens(inner.get("valueCodeableConcept"))
+            elif url == PAID_THROUGH_DATE:
+                self.paid_through += map(bounds, _given(extension, "valueDate"))
+            elif url == SERVICE_PERIOD:
+                self.service_periods += map(_bounds, _given(extension, "valuePeriod"))
 
 
-def _of_standing(report: Element, derived: Derived) -> _Values:
+def _of_standing(report: Element, derived: Derived) -> _Texts:
     quality = derived.kind is Kind.QUALITY
     return {
         "contract": _known(derived.contract),
@@ -159,7 +174,7 @@ def _of_standing(report: Element, derived: Derived) -> _Values:
     }
 
 
-def _of_contract(context: Context) -> _Values:
+def _of_contract(context: Context) -> _Texts:
     contract = context.contract
     if contract is None:
         return {}
@@ -170,7 +185,7 @@ def _of_contract(context: Context) -> _Values:
     }
 
 
-def _of_parties(references: Mapping[str, list[Element]], derived: Derived, context: Context) -> _Values:
+def _of_parties(references: Mapping[str, list[Element]], derived: Derived, context: Context) -> _Texts:
     """Identifiers of the parties: those of the stored Organization, and those the report itself gives."""
     return {
         f"{name}-identifier": [

@@ -25,7 +25,7 @@ def same_as(text: bytes, resource: Mapping[str, Any]) -> str:
         if isinstance(meta, dict)
         else {}
     )
-    body = content_hash(text)
+    body = content_hash(text, resource)
     if not said:
         return body
     return hashlib.sha256(body.encode() + orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,4 +1,4 @@
-"""How does a search become SQL? Terms over the table `facet`, one subquery a term. Pure.
+"""How does a search become SQL? Terms over the tables of the index, one subquery a term. Pure.
 
 The meaning of every comparison is that of `schemas.search.predicate`; a test holds the two together.
 """
@@ -10,6 +10,7 @@ from typing import assert_never
 
 import sqlalchemy as sa
 
+from schemas.dates import moment
 from schemas.search.parameters import Modifier, SearchType
 from schemas.search.predicate import approximate, facet_name
 from schemas.search.values import (
@@ -26,8 +27,19 @@ from schemas.search.values import (
     Token,
     Value,
 )
-from services.publisher.store.index import AFTER_ALL, BEFORE_ALL, IDENTIFIER, indexed, sortable
-from services.publisher.store.tables import facet, report
+from services.publisher.store.index import (
+    AFTER_ALL,
+    BEFORE_ALL,
+    DATES,
+    ID,
+    IDENTIFIER,
+    LAST_UPDATED,
+    METRIC_SCORE,
+    OWN,
+    key,
+    sortable,
+)
+from services.publisher.store.tables import date_facet, own_facet, report, score_facet, shared_facet
 
 Condition = sa.ColumnElement[bool]
 
@@ -40,64 +52,92 @@ def condition(query: Query, now: datetime) -> Condition:
 def _term(term: Term, now: datetime) -> Condition:
     name = term.parameter.name
     if term.modifier is Modifier.MISSING:
-        there = _has(facet.c.parameter.in_((name, name + IDENTIFIER)))
+        there = _there(name)
         wanted = {value.missing for value in term.values if isinstance(value, Missing)}
         return ~there if True in wanted else there
-    any_value = sa.or_(*(_value(term, value, now) for value in term.values))
-    found = _has((facet.c.parameter == facet_name(term)) & any_value)
+    found = _found(term, now)
     return ~found if term.modifier is Modifier.NOT else found
 
 
-def _has(of_facet: Condition) -> Condition:
-    return report.c.id.in_(sa.select(facet.c.report_id).where(of_facet))
+def _there(name: str) -> Condition:
+    """The parameter has a value, or a reference of it an identifier."""
+    if name in {ID, LAST_UPDATED}:
+        return sa.true()
+    if name == METRIC_SCORE:
+        return report.c.id.in_(sa.select(score_facet.c.report_id))
+    table = _table(name)
+    return _of(table, table.c.parameter.in_((name, name + IDENTIFIER)))
 
 
-def _value(term: Term, value: Value, now: datetime) -> Condition:  # noqa: PLR0911  # one return a kind of value
+def _table(name: str) -> sa.Table:
+    if name in DATES:
+        return date_facet
+    return own_facet if name in OWN else shared_facet
+
+
+def _of(table: sa.Table, condition: Condition) -> Condition:
+    if table is shared_facet:
+        return report.c.facet_set.in_(sa.select(shared_facet.c.facet_set).where(condition))
+    return report.c.id.in_(sa.select(table.c.report_id).where(condition))
+
+
+def _found(term: Term, now: datetime) -> Condition:
+    """One of the values of a term has an entry."""
+    name = facet_name(term)
+    if name == ID:
+        return report.c.id.in_([value.code for value in term.values if isinstance(value, Token)])
+    if name == LAST_UPDATED:
+        return sa.or_(*(_last_updated(value, now) for value in term.values if isinstance(value, Date)))
+    if name == METRIC_SCORE:
+        return _of(score_facet, sa.or_(*(_value(score_facet, term, value, now) for value in term.values)))
+    table = _table(name)
+    any_value = sa.or_(*(_value(table, term, value, now) for value in term.values))
+    return _of(table, (table.c.parameter == name) & any_value)
+
+
+def _value(
+    table: sa.Table, term: Term, value: Value, now: datetime
+) -> Condition:  # one return a kind of value
+    below = term.modifier is Modifier.BELOW
     match value:
         case Token():
-            return _token(value)
+            return _token(table, value)
         case Reference(forms=forms):
-            return facet.c.value.in_([indexed(form) for form in forms])
+            return table.c.value.in_([key(form) for form in forms])
         case Canonical():
-            return _canonical(value, below=term.modifier is Modifier.BELOW)
+            return _canonical(table, value, below=below)
         case Text(text=text):
-            return _text(term, text)
+            if term.parameter.type is SearchType.STRING:
+                raise AssertionError("no parameter is a string; one needs a folded column first")
+            return _starts(table.c.value, text) if below else table.c.value == key(text)
         case Date():
             return _date(value, now)
-        case Number():
-            return _number(value)
         case MetricScore(metric=metric, score=score, unit=unit):
-            of_unit = sa.true() if unit is None else facet.c.unit == unit
-            return sa.and_(_token(metric), _number(score), of_unit)
+            of_unit = sa.true() if unit is None else score_facet.c.unit == key(unit)
+            return sa.and_(_token(table, metric), _number(score), of_unit)
+        case Number():
+            raise AssertionError("no parameter of MeasureReport is a number; one needs a table first")
         case Missing():
             raise AssertionError("a term under :missing is no comparison")
         case _:
             assert_never(value)
 
 
-def _token(wanted: Token) -> Condition:
+def _token(table: sa.Table, wanted: Token) -> Condition:
     parts: list[Condition] = []
     if wanted.code is not None:
-        parts.append(facet.c.value == indexed(wanted.code))
+        parts.append(table.c.value == key(wanted.code))
     if wanted.system is not None:
-        parts.append(facet.c.system == wanted.system)
+        parts.append(table.c.system == key(wanted.system))
     return sa.and_(sa.true(), *parts)
 
 
-def _canonical(wanted: Canonical, *, below: bool) -> Condition:
-    same = facet.c.value == indexed(wanted.url)
+def _canonical(table: sa.Table, wanted: Canonical, *, below: bool) -> Condition:
+    same = table.c.value == key(wanted.url)
     if wanted.version is None:
         return same
-    exact = facet.c.system == wanted.version
-    return same & (exact | _starts(facet.c.system, f"{wanted.version}.") if below else exact)
-
-
-def _text(term: Term, text: str) -> Condition:
-    if term.parameter.type is SearchType.STRING:
-        raise AssertionError("no parameter of MeasureReport is a string; one needs a folded column first")
-    if term.modifier is Modifier.BELOW:
-        return _starts(facet.c.value, text)
-    return facet.c.value == indexed(text)
+    exact = table.c.system == wanted.version
+    return same & (exact | _starts(table.c.system, f"{wanted.version}.") if below else exact)
 
 
 def _starts(column: sa.ColumnElement[str], text: str) -> Condition:
@@ -111,7 +151,7 @@ def _plain(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
 
 
 def _date(wanted: Date, now: datetime) -> Condition:  # noqa: PLR0911  # one line for each of FHIR's nine prefixes
-    low, high = _plain(facet.c.low), _plain(facet.c.high)
+    low, high = _plain(date_facet.c.low), _plain(date_facet.c.high)
     contained = sa.and_(low != BEFORE_ALL, high != AFTER_ALL, low >= wanted.low, high <= wanted.high)
     match wanted.prefix:
         case Prefix.EQ:
@@ -137,8 +177,31 @@ def _date(wanted: Date, now: datetime) -> Condition:  # noqa: PLR0911  # one lin
             assert_never(wanted.prefix)
 
 
+def _last_updated(wanted: Date, now: datetime) -> Condition:  # noqa: PLR0911  # as `_date`
+    """The moment a version was stored: one millisecond, `[at, at + 1)`."""
+    at, low, high = report.c.last_updated, moment(wanted.low), moment(wanted.high)
+    match wanted.prefix:
+        case Prefix.EQ:
+            return sa.and_(at >= low, at < high)
+        case Prefix.NE:
+            return sa.or_(at < low, at >= high)
+        case Prefix.GT | Prefix.SA:
+            return at >= high
+        case Prefix.LT | Prefix.EB:
+            return at < low
+        case Prefix.GE:
+            return at >= low
+        case Prefix.LE:
+            return at < high
+        case Prefix.AP:
+            start, end = approximate(wanted, now)
+            return sa.and_(at < moment(end), at >= moment(start))
+        case _:
+            assert_never(wanted.prefix)
+
+
 def _number(wanted: Number) -> Condition:  # noqa: PLR0911  # one line for each of FHIR's prefixes
-    number, value = _plain(facet.c.number), sortable(wanted.value)
+    number, value = _plain(score_facet.c.number), sortable(wanted.value)
     within = sa.and_(number >= sortable(wanted.low), number < sortable(wanted.high))
     match wanted.prefix:
         case Prefix.EQ:

@@ -1,91 +1,146 @@
-"""How do facets become rows that a database can search? Pure; `search` reads what this writes.
+"""How do facets become rows that a database can search? Pure; `criteria` reads what this writes.
 
 Dates and numbers become text whose order is theirs, so SQLite and PostgreSQL compare them alike and exactly.
+Nothing here is looked up again to be removed: the rows of a version follow from its facets, which are kept.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+import orjson
 
 from schemas.facets import Facets, FacetValue
-from schemas.search.parameters import MEASURE_REPORT, SearchType
+from schemas.search.parameters import ALL, SearchType
 
-BEFORE_ALL = ""
+BEFORE_ALL: Final = ""
 """The low bound of a date without a beginning."""
-AFTER_ALL = "~"
+AFTER_ALL: Final = "~"
 """The high bound of a date without an end; sorts after every digit."""
 
-IDENTIFIER = ":identifier"
+IDENTIFIER: Final = ":identifier"
 """Ends the parameter of the identifiers that stand in references."""
 
-_EMPTY: dict[str, str | None] = {"system": None, "low": None, "high": None, "number": None, "unit": None}
+ID: Final = "_id"
+LAST_UPDATED: Final = "_lastUpdated"
+"""With `ID`, what is asked of the report's own row."""
+
+METRIC: Final = "metric"
+METRIC_SCORE: Final = "metric-score"
+
+DATES: Final = frozenset(each.name for each in ALL if each.type is SearchType.DATE) - {LAST_UPDATED}
+
+_OWN = ("identifier", "evaluated-resource", "patient", "subject", "_source")
+OWN: Final = frozenset(name + end for name in _OWN for end in ("", IDENTIFIER))
+"""Parameters whose values hardly two reports share."""
+
+_PIECED: Final = frozenset(
+    {each.name for each in ALL if each.type is SearchType.TOKEN or each.canonical}
+    | {each.name + IDENTIFIER for each in ALL if each.type is SearchType.REFERENCE}
+)
+SHARED: Final = frozenset(
+    {each.name for each in ALL}
+    | {each.name + IDENTIFIER for each in ALL if each.type is SearchType.REFERENCE}
+) - {ID, LAST_UPDATED, METRIC_SCORE, *DATES, *OWN}
+"""All others that can be asked."""
+_CANONICAL: Final = frozenset(each.name for each in ALL if each.canonical)
+
+Row: TypeAlias = tuple[str, ...]
+"""Values of one row of the index, in the order of its table's columns, without the report or the set."""
 
 
-def facet_rows(report_id: str, facets: Facets) -> list[dict[str, Any]]:
-    """Return the rows of the table `facet` for one report, each value once."""
-    rows = {
-        (parameter, *row.values()): {"report_id": report_id, "parameter": parameter, **row}
-        for parameter, values in facets.items()
-        for value in values
-        for row in _row(parameter, value)
-    }
-    return list(rows.values())
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What the index says of one version of a report."""
+
+    facet_set: str
+    """Names `shared` by its content."""
+    shared: tuple[Row, ...]
+    own: frozenset[Row] = frozenset()
+    dates: frozenset[Row] = frozenset()
+    scores: frozenset[Row] = frozenset()
 
 
-def _row(parameter: str, value: FacetValue) -> Iterator[dict[str, str | None]]:
-    if not isinstance(value, str):
-        if len(value) == 2:
-            low, high = value
-            yield {**_EMPTY, "value": "", "low": low or BEFORE_ALL, "high": high or AFTER_ALL}
-        else:
-            token, number, unit = value
-            system, code = _token(token or "|")
-            score = {"number": sortable(Decimal(number or 0)), "unit": unit}
-            yield {**_EMPTY, "value": indexed(code), "system": system, **score}
-        return
-    known = MEASURE_REPORT.get(parameter)
-    if parameter.endswith(IDENTIFIER) or (known is not None and known.type is SearchType.TOKEN):
-        system, code = _token(value)
-        yield {**_EMPTY, "value": indexed(code), "system": system}
-    elif known is not None and known.canonical:
-        url, _, version = value.partition("|")
-        yield {**_EMPTY, "value": indexed(url), "system": version}
-    else:
-        yield {**_EMPTY, "value": indexed(value)}
+def index(facets: Facets) -> Indexed:
+    """Return what the index says of a version with these facets; what no parameter asks is left out."""
+    shared: list[Row] = []
+    own: list[Row] = []
+    for name, values in facets.items():
+        if name in SHARED:
+            shared += _texts(name, values)
+        elif name in OWN:
+            own += _texts(name, values)
+    rows = tuple(sorted(set(shared)))
+    return Indexed(
+        _name(rows),
+        rows,
+        frozenset(own),
+        frozenset(row for name in DATES & facets.keys() for row in _dates(name, facets[name])),
+        frozenset(map(_score, facets.get(METRIC_SCORE, ()))),
+    )
 
 
-def indexed(text: str) -> str:
+@lru_cache(maxsize=1024)
+def _name(rows: tuple[Row, ...]) -> str:
+    return hashlib.sha256(orjson.dumps(rows)).hexdigest()[:32]
+
+
+def _texts(name: str, values: Iterable[FacetValue]) -> Iterator[Row]:
+    for value in values:
+        assert isinstance(value, str)  # only dates and composites are not
+        yield _text(name, value)
+
+
+@lru_cache(maxsize=16_384)  # the codes of a payer's reports are a few hundred
+def _text(name: str, value: str) -> Row:
+    """Return a value with the code and system of a token, or the url and version of a canonical."""
+    if name not in _PIECED:
+        return (name, key(value), "")
+    first, _, last = value.partition("|")
+    return (name, key(first), key(last)) if name in _CANONICAL else (name, key(last), key(first))
+
+
+def _dates(name: str, values: Iterable[FacetValue]) -> Iterator[Row]:
+    return ((name, bound[0] or BEFORE_ALL, bound[1] or AFTER_ALL) for bound in values)
+
+
+def _score(value: FacetValue) -> Row:
+    metric, number, unit = (value[place] for place in range(3))
+    _, code, system = _text(METRIC, metric or "|")
+    return (code, sortable(number or "0"), system, key(unit or ""))
+
+
+def key(text: str) -> str:
     """Return what stands in the index for a text: itself, or its digest when an index could not hold it."""
-    if len(text) <= _LONGEST:
+    if len(text) * 4 <= _LONGEST or len(encoded := text.encode()) <= _LONGEST:
         return text
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"sha256:{hashlib.sha256(encoded).hexdigest()}"
 
 
-_LONGEST = 600
-"""In characters; four bytes each still fit PostgreSQL's limit of 2,704 bytes an index row."""
+_LONGEST = 1000
+"""In bytes; two of them and the rest of a row fit PostgreSQL's limit of 2,704 bytes an index row."""
 
 
-def _token(value: str) -> tuple[str, str]:
-    system, _, code = value.partition("|")
-    return system, code
-
-
-def sortable(number: Decimal) -> str:
+@lru_cache(maxsize=8192)
+def sortable(number: str | Decimal) -> str:
     """Return a text whose byte order is the order of numbers, with every digit kept; 1.0 equals 1.
 
     A sign, the exponent of the leading digit on a shifted scale, the digits. Negative numbers are the
     complement of their positive, ended by a byte that sorts after every digit.
     """
-    if not number:
+    value = Decimal(number)
+    if not value:
         return "1"
-    _, digits, exponent = number.as_tuple()
+    _, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)  # JSON has no NaN and no infinity
     leading = min(max(exponent + len(digits) + 500_000, 0), 999_999)
     text = f"{leading:06d}{''.join(map(str, digits)).rstrip('0')}"
-    if number > 0:
+    if value > 0:
         return f"2{text}"
     return "0" + text.translate(_COMPLEMENT) + "~"
 

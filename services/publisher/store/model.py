@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from schemas.outcome import Issue
-from services.publisher.derive.model import Kind
+from services.database import Connection
+from services.event_log import Place
+from services.publisher.derive.model import ContractFacts, Derived, Kind, ParentFacts
 
 REPORT = "MeasureReport"
 
@@ -73,3 +75,65 @@ class Written:
     effect: Effect
     issues: tuple[Issue, ...] = ()
     """What the sender should know though the write succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """Where a resource stands, without its body."""
+
+    type: str
+    id: str
+    version: int
+    deleted: bool
+    owner: str
+    content_hash: str
+    last_updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A contract, and the Measure that says it."""
+
+    measure_id: str
+    facts: ContractFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """What was derived for the current version of a report."""
+
+    version: int
+    derived: Derived
+    """Its facets are empty: they are below."""
+    facets: str
+    """JSON."""
+    facet_set: str
+    last_updated: datetime
+
+    def as_parent(self, report_id: str) -> ParentFacts:
+        """Return what a quality report inherits from this performance report."""
+        found = self.derived
+        assert found.contract is not None
+        assert found.payer is not None
+        assert found.provider is not None
+        assert found.identity is not None
+        return ParentFacts(report_id, found.contract, found.payer, found.provider, found.identity)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One performance report has listed one quality report."""
+
+    performance: str
+    since: int
+    """1, 2, … in order of first listing: 1 is the parent."""
+
+
+class Placing(Protocol):
+    """Gives events their places in the log as they are stored, where the log is in the same database."""
+
+    async def places(self, transaction: Connection, count: int) -> Sequence[Place] | None:
+        """Return the next places; `None` when these events have to wait for the relay."""
+
+    def committed(self, count: int) -> None:
+        """Hear that so many events have come into the log."""

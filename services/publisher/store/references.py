@@ -7,8 +7,10 @@ only a transaction may use it. Source: FHIR R4 http.html, transaction, condition
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from schemas.search.references import comparable
 
 _CONDITIONAL = re.compile(r"(?P<type>[A-Z][A-Za-z]+)\?(?P<query>.+)", re.DOTALL)
 
@@ -30,3 +32,9 @@ def conditional(reference: str) -> tuple[str, str] | None:
     """Return type and query of a conditional reference, `None` for any other."""
     found = _CONDITIONAL.fullmatch(reference)
     return None if found is None else (found["type"], found["query"])
+
+
+def manager_of(group: Mapping[str, Any], base_url: str) -> str | None:
+    """Return the managing entity of a Group, normalised; `None` when it names none by a reference."""
+    reference = group.get("managingEntity", {}).get("reference")
+    return comparable(reference, base_url) if isinstance(reference, str) else None

@@ -1,27 +1,25 @@
-"""How is a version of a MeasureReport stored? What was derived, the search index, its listing, its event."""
+"""How is a version of a MeasureReport filed? What is derived, its place in the index, its listing, its event. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import orjson
-import sqlalchemy as sa
 
-from schemas.event import Interaction, Stage
+from schemas.event import Interaction
+from schemas.facets import Facets
 from schemas.outcome import FhirError, Issue, refuse
-from services.clock import Clock
-from services.database import Connection
 from services.publisher.derive import StageMapping, derive, needs
-from services.publisher.derive.model import Context, Derived, Kind, ParentFacts
-from services.publisher.store import contracts, events, listings, lookup, versions
-from services.publisher.store.events import Change
-from services.publisher.store.index import facet_rows
-from services.publisher.store.model import REPORT, Stored
-from services.publisher.store.statements import insert, upsert
-from services.publisher.store.tables import facet, report
+from services.publisher.derive.model import Context, Derived, Kind, Needs, ParentFacts
+from services.publisher.store import context, contracts
+from services.publisher.store.events import Change, Former
+from services.publisher.store.index import Indexed, index
+from services.publisher.store.model import Contract, Filed, Listing, Stored
+from services.publisher.store.rows import Filing, Rows
+from services.publisher.store.view import View
 from services.settings import HEADER_ROOM
 
 WAITS = Issue(
@@ -39,8 +37,14 @@ _LONGEST_IDENTITY = 2400
 _MOST_FACETS = (HEADER_ROOM - 16 * 1024) // 2
 """Bytes of facets: an event carries those of a version and of what it supersedes, beside small headers."""
 
-_by_id = sa.select(report).where(report.c.id == sa.bindparam("id"))
-_unindex = facet.delete().where(facet.c.report_id == sa.bindparam("of_report"))
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a decision needs beside report and store."""
+
+    base_url: str
+    stage_mapping: StageMapping
+    new_id: Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class NewVersion:
 
     stored: Stored
     resource: Mapping[str, Any]
+    needs: Needs
     interaction: Interaction
     new: bool
     """Tells that the id has no undeleted former version."""
@@ -56,141 +61,185 @@ class NewVersion:
     traceparent: str | None
 
 
+def decide(view: View, rows: Rows, version: NewVersion, rules: Rules) -> Sequence[Issue]:
+    """File a version, emit it, and release the children that waited for it; return what to tell the sender.
+
+    Raises:
+        FhirError: 422 with every reason why the report cannot be filed.
+    """
+    report_id, wanted = version.stored.id, version.needs
+    former = None if version.new else view.reports.get(report_id)
+    if wanted.kind is Kind.QUALITY:
+        parent = context.parent(view, report_id)
+        known = context.for_quality(view, wanted, parent, former)
+    else:
+        known = context.for_performance(view, wanted, former)
+    filed = _filed(version.stored, _derive(version, known, rules))
+    _file(view, rows, report_id, filed, former)
+    if filed.waits:
+        return (WAITS,)
+    rows.changes.append(_change(version, filed, _before(former), rules))
+    if wanted.kind is Kind.PERFORMANCE:
+        _bind(view, rows, known, filed.derived)
+        waiting = context.waiting(view, wanted.lists)
+        _list(view, rows, report_id, wanted.lists)
+        for child in waiting:
+            _release(view, rows, _Parent(report_id, filed), child, version, rules)
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
-class Reports:
-    """Stores reports; every call runs in the caller's transaction, under the locks that `write` took."""
+class _New:
+    """A version, filed: with its facets as values and as text."""
 
-    clock: Clock
-    base_url: str
-    stage_mapping: StageMapping
+    derived: Derived
+    text: str
+    index: Indexed
+    stored: Stored
 
-    async def put(self, tx: Connection, version: NewVersion) -> tuple[Issue, ...]:
-        """Store what is derived from a version, emit it, and release the children that waited for it.
+    @property
+    def waits(self) -> bool:
+        return self.derived.waits
 
-        Returns what the sender should be told.
-
-        Raises:
-            FhirError: 422 with every reason why the report cannot be filed.
-        """
-        report_id = version.stored.id
-        former = None if version.new else await self._former(tx, report_id)
-        wanted = needs(version.resource, self.base_url)
-        known = await listings.of(tx, wanted.lists)
-        children = await listings.children(tx, wanted.lists)
-        if wanted.kind is Kind.QUALITY:
-            parent = await listings.parent(tx, report_id)
-            context = await lookup.for_quality(tx, wanted, parent=parent, former=former)
-        else:
-            context = await lookup.for_performance(
-                tx, wanted, listings=known, children=children, former=former, base_url=self.base_url
-            )
-        derived = self._derive(version.resource, version.stored, context)
-        await self._rows(tx, version.stored, derived, new=version.new)
-        if derived.waits:
-            return (WAITS,)
-        await self._emit(tx, version, derived, former)
-        if derived.kind is Kind.PERFORMANCE:
-            await self._bind(tx, context, derived)
-            await listings.add(tx, report_id, derived.lists, known)
-            for child in children:
-                if child.waits:
-                    await self._release(tx, _facts(report_id, derived), child.id, version)
-        return ()
-
-    def _derive(self, resource: Mapping[str, Any], stored: Stored, context: Context) -> Derived:
-        derived = derive(
-            resource,
-            context,
-            report_id=stored.id,
-            base_url=self.base_url,
-            stage_mapping=self.stage_mapping,
-            last_updated=stored.last_updated,
-            raw=stored.body,
-        )
-        if derived.identity is not None and len(derived.identity.encode()) > _LONGEST_IDENTITY:
-            raise refuse(
-                422,
-                "too-long",
-                f"measure, provider and period together have more than {_LONGEST_IDENTITY} bytes",
-                "MeasureReport.measure",
-            )
-        if (size := len(orjson.dumps(derived.facets))) > _MOST_FACETS:
-            raise refuse(
-                422,
-                "too-costly",
-                f"what the report can be found by takes {size} bytes; at most {_MOST_FACETS} fit into an event, "
-                "so list fewer resources or metrics in one report",
-                "MeasureReport",
-            )
-        return derived
-
-    async def _former(self, tx: Connection, report_id: str) -> Derived | None:
-        row = (await tx.execute(_by_id, {"id": report_id})).one_or_none()
-        return None if row is None else _derived(row)
-
-    async def _rows(self, tx: Connection, stored: Stored, derived: Derived, *, new: bool) -> None:
-        if not new:
-            await tx.execute(_unindex, {"of_report": stored.id})
-        await upsert(
-            tx,
-            report,
-            {
-                "id": stored.id,
-                "version": stored.version,
-                "kind": derived.kind.value,
-                "stage": derived.stage.value,
-                "contract": derived.contract,
-                "payer": derived.payer,
-                "provider": derived.provider,
-                "identity": derived.identity,
-                "parent": derived.parent,
-                "waits": derived.waits,
-                "facets": orjson.dumps(derived.facets).decode(),
-                "last_updated": stored.last_updated,
-            },
-        )
-        await insert(tx, facet, facet_rows(stored.id, derived.facets))
-
-    async def _emit(
-        self, tx: Connection, version: NewVersion, derived: Derived, former: Derived | None
-    ) -> None:
-        change = Change(version.stored.id, version.stored.version, version.interaction, derived, former)
-        await events.put(
-            tx, change, event_id=self.clock.uuid7(), now=version.now, traceparent=version.traceparent
+    def kept(self) -> Filed:
+        return Filed(
+            self.stored.version,
+            replace(self.derived, facets={}),
+            self.text,
+            self.index.facet_set,
+            self.stored.last_updated,
         )
 
-    async def _bind(self, tx: Connection, context: Context, derived: Derived) -> None:
-        """The first report of a contract that nobody claimed says who pays under it."""
-        if context.contract is not None and context.contract.payer is None and derived.payer is not None:
-            await contracts.bind(tx, context.contract.key, derived.payer)
 
-    async def _release(self, tx: Connection, parent: ParentFacts, child: str, by: NewVersion) -> None:
-        """Emit every version of a child that waited for this parent, in order, after the parent's own event."""
-        former: Derived | None = None
-        stored: Stored | None = None
-        for stored in await versions.history(tx, REPORT, child):
-            resource = orjson.loads(stored.body)
-            context = await lookup.for_quality(
-                tx, needs(resource, self.base_url), parent=parent, former=former
-            )
-            try:
-                derived = self._derive(resource, stored, context)
-            except FhirError as error:
-                raise _cannot_be_child(child, error) from None
-            interaction: Interaction = "create" if former is None else "update"
-            version = NewVersion(stored, resource, interaction, former is None, by.now, by.traceparent)
-            await self._emit(tx, version, derived, former)
-            former = derived
-        if former is not None and stored is not None:
-            await self._rows(tx, stored, former, new=False)
+def _derive(version: NewVersion, known: Context, rules: Rules) -> Derived:
+    derived = derive(
+        version.resource,
+        known,
+        report_id=version.stored.id,
+        base_url=rules.base_url,
+        stage_mapping=rules.stage_mapping,
+        last_updated=version.stored.last_updated,
+        raw=version.stored.body,
+    )
+    if derived.identity is not None and len(derived.identity.encode()) > _LONGEST_IDENTITY:
+        raise refuse(
+            422,
+            "too-long",
+            f"measure, provider and period together have more than {_LONGEST_IDENTITY} bytes",
+            "MeasureReport.measure",
+        )
+    return derived
 
 
-def _facts(report_id: str, derived: Derived) -> ParentFacts:
-    assert derived.contract is not None
-    assert derived.payer is not None
-    assert derived.provider is not None
-    assert derived.identity is not None
-    return ParentFacts(report_id, derived.contract, derived.payer, derived.provider, derived.identity)
+def _filed(stored: Stored, derived: Derived) -> _New:
+    text = orjson.dumps(derived.facets)
+    if len(text) > _MOST_FACETS:
+        raise refuse(
+            422,
+            "too-costly",
+            f"what the report can be found by takes {len(text)} bytes; at most {_MOST_FACETS} fit into an event, "
+            "so list fewer resources or metrics in one report",
+            "MeasureReport",
+        )
+    return _New(derived, text.decode(), index(derived.facets), stored)
+
+
+def _file(view: View, rows: Rows, report_id: str, new: _New, former: Filed | None) -> None:
+    derived = new.derived
+    row = {
+        "id": report_id,
+        "version": new.stored.version,
+        "kind": derived.kind.value,
+        "stage": derived.stage.value,
+        "contract": derived.contract,
+        "payer": derived.payer,
+        "provider": derived.provider,
+        "identity": derived.identity,
+        "parent": derived.parent,
+        "waits": derived.waits,
+        "facets": new.text,
+        "facet_set": new.index.facet_set,
+        "last_updated": new.stored.last_updated,
+    }
+    if former is None:
+        rows.file(report_id, Filing(row, new.index))
+    else:
+        rows.file(report_id, Filing(row, new.index, index(_facets(former))))
+    view.put(view.reports, report_id, new.kept())
+
+
+def _facets(filed: Filed) -> Facets:
+    found: Facets = orjson.loads(filed.facets)
+    return found
+
+
+def _before(former: Filed | None) -> Former | None:
+    return None if former is None else Former(former.derived.identity, former.derived.stage, former.facets)
+
+
+def _change(version: NewVersion, filed: _New, former: Former | None, rules: Rules) -> Change:
+    return Change(
+        version.stored.id,
+        version.stored.version,
+        version.interaction,
+        filed.derived,
+        filed.text,
+        former,
+        rules.new_id(),
+        version.now,
+        version.traceparent,
+    )
+
+
+def _bind(view: View, rows: Rows, known: Context, derived: Derived) -> None:
+    """The first report of a contract that nobody claimed says who pays under it."""
+    facts = known.contract
+    if facts is None or facts.payer is not None or derived.payer is None:
+        return
+    bound = Contract(view.contracts[facts.key].measure_id, replace(facts, payer=derived.payer))
+    view.put(view.contracts, facts.key, bound)
+    rows.contracts[facts.key] = contracts.row(bound)
+
+
+def _list(view: View, rows: Rows, report_id: str, quality_ids: Sequence[str]) -> None:
+    """Note that a performance report lists these; those that it listed before keep their order."""
+    for each in quality_ids:
+        known = view.listings.get(each, ())
+        if any(one.performance == report_id for one in known):
+            continue
+        since = known[-1].since + 1 if known else 1
+        view.put(view.listings, each, (*known, Listing(report_id, since)))
+        rows.listings.append({"quality_id": each, "performance_id": report_id, "since": since})
+
+
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    id: str
+    filed: _New
+
+    @property
+    def facts(self) -> ParentFacts:
+        return self.filed.kept().as_parent(self.id)
+
+
+def _release(view: View, rows: Rows, parent: _Parent, child: str, by: NewVersion, rules: Rules) -> None:
+    """Emit every version of a child that waited for this parent, in order, after the parent's own event."""
+    former: _New | None = None
+    for stored in view.histories[child]:
+        resource = orjson.loads(stored.body)
+        wanted = needs(resource, rules.base_url)
+        interaction: Interaction = "create" if former is None else "update"
+        version = NewVersion(stored, resource, wanted, interaction, former is None, by.now, by.traceparent)
+        known = context.for_quality(view, wanted, parent.facts, None if former is None else former.kept())
+        try:
+            filed = _filed(stored, _derive(version, known, rules))
+        except FhirError as error:
+            raise _cannot_be_child(child, error) from None
+        before = None if former is None else _before(former.kept())
+        rows.changes.append(_change(version, filed, before, rules))
+        former = filed
+    if former is not None:
+        _file(view, rows, child, former, view.reports[child])
 
 
 def _cannot_be_child(child: str, error: FhirError) -> FhirError:
@@ -200,18 +249,4 @@ def _cannot_be_child(child: str, error: FhirError) -> FhirError:
         "business-rule",
         f"MeasureReport/{child} is listed but does not belong to this report: {why}",
         "MeasureReport.evaluatedResource",
-    )
-
-
-def _derived(row: Any) -> Derived:
-    return Derived(
-        kind=Kind(row.kind),
-        stage=Stage(row.stage),
-        contract=row.contract,
-        payer=row.payer,
-        provider=row.provider,
-        identity=row.identity,
-        parent=row.parent,
-        lists=(),
-        facets=orjson.loads(row.facets),
     )

@@ -25,17 +25,32 @@ _LEAVES_FIRST = {"Organization": 0, "Measure": 1, "Group": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class Resolved:
     """A write with its references resolved."""
 
     write: Write
-    content: str
-    """Hash of what it says."""
     found: str | None
-    """Id of what a create found to be there already."""
+    """Id of what the create's own search found to be there already."""
 
 
-async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url: str) -> list[Planned]:
+def asks(writes: Sequence[Write]) -> bool:
+    """Tell whether what these writes say, or where they go, depends on a search or on each other's ids."""
+    if any(write.if_none_exist is not None for write in writes):
+        return True
+    names = [write.full_url.encode() for write in writes if write.full_url]
+    return any(
+        write.where is not None
+        and (
+            b"?" in write.text
+            or b"urn:uuid:" in write.text
+            or b"urn:oid:" in write.text
+            or (names and (b"\\" in write.text or any(name in write.text for name in names)))
+        )
+        for write in writes
+    )
+
+
+async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url: str) -> list[Resolved]:
     """Return the writes, in their order, with their references and ids settled.
 
     Raises:
@@ -44,7 +59,7 @@ async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url:
     """
     names = {write.full_url: f"{write.type}/{write.id}" for write in writes if write.full_url}
     issues: list[tuple[int, Issue]] = []
-    planned: dict[int, Planned] = {}
+    resolved: dict[int, Resolved] = {}
     for place in sorted(range(len(writes)), key=lambda place: _depth(writes[place])):
         write = writes[place]
         if write.where is not None:
@@ -52,18 +67,17 @@ async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url:
             issues += unresolved
             write = _rewritten(write, names | found)
             issues += [(422, issue) for issue in _temporary(write)]
-        content = same_as(write.text, write.resource)
         try:
-            there = await _there(tx, write, owner, content, base_url)
+            searched = await _searched(tx, write, base_url)
         except FhirError as error:
             issues += [(error.status, issue) for issue in error.issues]
-            there = None
-        if there is not None and write.full_url:
+            searched = None
+        if write.full_url and (there := searched or await _repeated(tx, write, owner)) is not None:
             names[write.full_url] = f"{write.type}/{there}"
-        planned[place] = Planned(write, content, there)
+        resolved[place] = Resolved(write, searched)
     if issues:
         raise FhirError(min(status for status, _ in issues), *(issue for _, issue in issues))
-    return [planned[place] for place in range(len(writes))]
+    return [resolved[place] for place in range(len(writes))]
 
 
 def _depth(write: Write) -> int:
@@ -77,17 +91,23 @@ def _rewritten(write: Write, names: Mapping[str, str]) -> Write:
     return write if text == write.text else replace(write, text=text, resource=orjson.loads(text))
 
 
-async def _there(tx: Connection, write: Write, owner: str, content: str, base_url: str) -> str | None:
-    """Return the id of what a create would repeat."""
-    if not write.creates:
+async def _searched(tx: Connection, write: Write, base_url: str) -> str | None:
+    """Return the id of what a create's own search finds."""
+    if not write.creates or write.if_none_exist is None:
         return None
-    if write.if_none_exist is None:
-        return await versions.same_content(tx, owner, write.type, content)
     found = await search.matching(tx, write.type, write.if_none_exist, base_url)
     if len(found) > 1:
         said = f"If-None-Exist {write.if_none_exist!r} finds several {write.type}s, expected none or one"
         raise FhirError(412, Issue("error", "conflict", said, write.where))
     return found[0] if found else None
+
+
+async def _repeated(tx: Connection, write: Write, owner: str) -> str | None:
+    """Return the id of what says the same as a create, which then takes its name."""
+    if not write.creates or write.if_none_exist is not None:
+        return None
+    said = await versions.same_content(tx, [same_as(write.text, write.resource)])
+    return next((each.id for each in said if (each.owner, each.type) == (owner, write.type)), None)
 
 
 async def _conditional(

@@ -15,11 +15,11 @@ from schemas.search.grammar import parse_search
 from schemas.search.values import Query
 from services.database import Connection
 from services.principal import Principal
+from services.publisher.store import versions
 from services.publisher.store.criteria import Condition, condition
-from services.publisher.store.index import indexed
+from services.publisher.store.index import key
 from services.publisher.store.model import REPORT, Stored
-from services.publisher.store.tables import contract, identifier, report, resource, resource_version
-from services.publisher.store.versions import stored
+from services.publisher.store.tables import contract, identifier, report, resource
 
 PARTY_TYPES = ("Measure", "Organization", "Group")
 
@@ -131,7 +131,7 @@ def _identified(kind: str, values: Sequence[str]) -> sa.Select[tuple[str]]:
     options = []
     for text in values:
         system, bar, value = text.rpartition("|")
-        same = identifier.c.value == indexed(value) if value else sa.true()
+        same = identifier.c.value == key(value) if value else sa.true()
         options.append(same & (identifier.c.system == system) if bar else same)
     return sa.select(identifier.c.id).where(identifier.c.type == kind).where(sa.or_(*options))
 
@@ -140,24 +140,9 @@ async def _page(tx: Connection, kind: str, table: sa.Table, where: Condition, or
     total = (await tx.execute(sa.select(sa.func.count()).select_from(table).where(where))).scalar_one()
     if not total or not order.count:
         return Page(total, (), None)
+    # The page's keys first: SQLite would rather begin with every version there is than with what is found.
+    statement = sa.select(table.c.id, table.c.last_updated).where(where).limit(order.count + 1)
     position = sa.tuple_(table.c.last_updated, table.c.id)
-    statement = (
-        sa.select(
-            resource_version.c.type,
-            resource_version.c.id,
-            resource_version.c.version,
-            resource_version.c.last_updated,
-            resource_version.c.body,
-        )
-        .join(
-            table,
-            (resource_version.c.type == kind)
-            & (resource_version.c.id == table.c.id)
-            & (resource_version.c.version == table.c.version),
-        )
-        .where(where)
-        .limit(order.count + 1)
-    )
     if order.after is not None:
         edge = sa.tuple_(
             sa.literal(order.after.last_updated, table.c.last_updated.type), sa.literal(order.after.id)
@@ -165,7 +150,9 @@ async def _page(tx: Connection, kind: str, table: sa.Table, where: Condition, or
         statement = statement.where(position < edge if order.newest_first else position > edge)
     columns = (table.c.last_updated, table.c.id)
     statement = statement.order_by(*(each.desc() if order.newest_first else each.asc() for each in columns))
-    rows = [stored(row) for row in await tx.execute(statement)]
+    rows = (await tx.execute(statement)).all()
+    page = rows[: order.count]
+    bodies = await versions.newest(tx, kind, [row.id for row in page])
+    found = [bodies[row.id] for row in page]
     more = len(rows) > order.count
-    found = rows[: order.count]
-    return Page(total, found, Cursor(found[-1].last_updated, found[-1].id) if more else None)
+    return Page(total, found, Cursor(page[-1].last_updated, page[-1].id) if more else None)

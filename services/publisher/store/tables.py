@@ -22,7 +22,8 @@ resource = sa.Table(
     sa.Column("owner", sa.Text, nullable=False),  # client that created it; the only payer that may write it
     sa.Column("content_hash", sa.String(64), nullable=False),  # token-preserving, without id and meta
     sa.Column("last_updated", UtcDateTime, nullable=False),
-    sa.Index("resource_content", "owner", "type", "content_hash"),
+    sa.Index("resource_content", "content_hash"),
+    sqlite_with_rowid=False,
 )
 """The current version of everything stored."""
 
@@ -74,11 +75,10 @@ report = sa.Table(
     sa.Column("parent", sa.String(64)),
     sa.Column("waits", sa.Boolean, nullable=False),
     sa.Column("facets", sa.Text, nullable=False),  # JSON
+    sa.Column("facet_set", sa.String(32), nullable=False),  # of `shared_facet`
     sa.Column("last_updated", UtcDateTime, nullable=False),
     sa.Index("report_last_updated", "last_updated", "id"),
-    sa.Index("report_contract", "contract", "last_updated"),
-    sa.Index("report_identity", "identity"),
-    sa.Index("report_parent", "parent"),
+    sa.Index("report_facet_set", "facet_set"),
 )
 """What was derived for the current version of each report; a deleted one has no row."""
 sa.Index(
@@ -93,11 +93,9 @@ generation = sa.Table(
     metadata,
     sa.Column("identity", sa.Text, primary_key=True),
     sa.Column("report_id", sa.String(64), nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("stage", sa.String(16), nullable=False),
-    sa.Column("facets", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
 )
-"""The current generation of each report identity: what the next one supersedes."""
+"""The current generation of each report identity, what the next one supersedes: the report's current version."""
 
 listing = sa.Table(
     "listing",
@@ -105,30 +103,61 @@ listing = sa.Table(
     sa.Column("quality_id", sa.String(64), primary_key=True),
     sa.Column("performance_id", sa.String(64), primary_key=True),
     sa.Column("since", sa.Integer, nullable=False),  # 1, 2, … in order of first listing: 1 is the parent
+    sqlite_with_rowid=False,
 )
 """Which performance reports have listed which quality reports, whether or not these have come.
 
 A row stays when a later version lists the report no more: the parent is the first that ever did.
 """
 
-facet = sa.Table(
-    "facet",
+shared_facet = sa.Table(
+    "shared_facet",
     metadata,
-    sa.Column("report_id", sa.String(64), sa.ForeignKey("report.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("parameter", sa.String(64), nullable=False),
-    sa.Column(
-        "value", sa.Text, nullable=False
-    ),  # reference, uri, string; code of a token; url of a canonical
-    sa.Column("system", sa.Text),  # of a token, version of a canonical; '' when there is none
-    sa.Column("low", _Ordered),  # of a date; see `facet_rows`
-    sa.Column("high", _Ordered),
-    sa.Column("number", _Ordered),  # of a composite or number; see `sortable`
-    sa.Column("unit", sa.Text),  # of a composite; '' when there is none
-    sa.Index("facet_report", "report_id"),
-    sa.Index("facet_value", "parameter", "value", "report_id"),
-    sa.Index("facet_date", "parameter", "low", "high", "report_id"),
+    sa.Column("parameter", sa.String(64), primary_key=True),
+    sa.Column("value", _Ordered, primary_key=True),  # reference, uri; code of a token; url of a canonical
+    sa.Column("system", _Ordered, primary_key=True),  # of a token, version of a canonical; '' without one
+    sa.Column("facet_set", sa.String(32), primary_key=True),
+    sqlite_with_rowid=False,
 )
-"""The search index over current versions."""
+"""The search index: what many reports say alike, once a set. A set is named by its content and never changes.
+
+A payer's reports about one contract share nearly all they can be found by. A new report mostly names a set that
+is there, and writes none of it.
+"""
+
+own_facet = sa.Table(
+    "own_facet",
+    metadata,
+    sa.Column("parameter", sa.String(64), primary_key=True),
+    sa.Column("value", _Ordered, primary_key=True),
+    sa.Column("system", _Ordered, primary_key=True),
+    sa.Column("report_id", sa.String(64), primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""The search index: values that hardly two reports share, such as business identifiers."""
+
+date_facet = sa.Table(
+    "date_facet",
+    metadata,
+    sa.Column("parameter", sa.String(64), primary_key=True),
+    sa.Column("low", _Ordered, primary_key=True),  # see `index.BEFORE_ALL`
+    sa.Column("high", _Ordered, primary_key=True),
+    sa.Column("report_id", sa.String(64), primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""The search index: dates and periods."""
+
+score_facet = sa.Table(
+    "score_facet",
+    metadata,
+    sa.Column("value", _Ordered, primary_key=True),  # code of the metric
+    sa.Column("number", _Ordered, primary_key=True),  # see `index.sortable`
+    sa.Column("system", _Ordered, primary_key=True),
+    sa.Column("unit", _Ordered, primary_key=True),  # '' when there is none
+    sa.Column("report_id", sa.String(64), primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""The search index: metrics with their scores."""
 
 audit = sa.Table(
     "audit",

@@ -1,0 +1,183 @@
+"""What becomes of a request, given what is stored? All of it is accepted, or none with every reason. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from schemas.dates import stamp
+from schemas.event import Interaction
+from schemas.outcome import FhirError, Issue, refuse
+from schemas.raw_json import splice
+from services.principal import Principal
+from services.publisher.derive import StageMapping
+from services.publisher.store import contracts, identifiers, reports
+from services.publisher.store.model import Current, Effect, Stored, Write, Written
+from services.publisher.store.plan import Planned, Request, in_place, together
+from services.publisher.store.references import manager_of
+from services.publisher.store.rows import Rows
+from services.publisher.store.view import View
+
+
+@dataclass(slots=True)
+class Batch:
+    """The requests of one transaction, decided one after the other."""
+
+    view: View
+    now: datetime
+    """When all of it is stored: in milliseconds, as `meta.lastUpdated` shows and searches compare."""
+    base_url: str
+    stage_mapping: StageMapping
+    new_id: Callable[[], str]
+    """Gives the ids of events."""
+    rows: Rows = field(default_factory=Rows)
+
+    def decide(self, request: Request) -> list[Written]:
+        """Return what becomes of each write, in their order; add what has to be stored for that.
+
+        Raises:
+            FhirError: nothing of the request is accepted, and later ones see nothing of it.
+        """
+        step = _Step(self, request, Rows())
+        try:
+            written = step.all()
+        except BaseException:
+            self.view.undo()
+            raise
+        self.view.keep()
+        self.rows.take(step.rows)
+        return written
+
+
+@dataclass(slots=True)
+class _Step:
+    """One request."""
+
+    batch: Batch
+    request: Request
+    rows: Rows
+
+    def all(self) -> list[Written]:
+        planned = self.request.planned
+        found = [self._found(each) for each in planned]
+        written: dict[int, Written] = {}
+        refused: list[FhirError] = []
+        for place in sorted(range(len(planned)), key=lambda place: planned[place].order):
+            try:
+                written[place] = self._one(planned[place], found[place])
+            except FhirError as error:
+                refused.append(in_place(error, planned[place].write))
+        if refused:
+            raise together(refused)
+        return [written[place] for place in range(len(planned))]
+
+    def _found(self, planned: Planned) -> Current | None:
+        """Return what a create would repeat: what its own search found, else what says the same."""
+        write, view = planned.write, self.batch.view
+        if not write.creates:
+            return None
+        if write.if_none_exist is not None:
+            return None if planned.found is None else view.current[write.type, planned.found]
+        return view.repeated(self.request.principal.client, write.type, planned.content)
+
+    def _one(self, planned: Planned, found: Current | None) -> Written:
+        write, view = planned.write, self.batch.view
+        if found is not None:
+            return Written(view.version(found), Effect.UNCHANGED)
+        current = None if write.creates else view.current.get((write.type, write.id))
+        _check_rights(self.request.principal, write, current)
+        _check_match(write, current)
+        if current is not None and not current.deleted and current.content_hash == planned.content:
+            return Written(view.version(current), Effect.UNCHANGED)
+        return self._new(planned, current)
+
+    def _new(self, planned: Planned, current: Current | None) -> Written:
+        write, now = planned.write, self.batch.now
+        number = 1 if current is None else current.version + 1
+        new = current is None or current.deleted
+        body = splice(write.text, id=write.id, version=number, last_updated=stamp(now))
+        stored = Stored(write.type, write.id, number, now, body)
+        interaction: Interaction = "create" if new else "update"
+        issues: Sequence[Issue] = ()
+        if planned.needs is not None:
+            issues = reports.decide(
+                self.batch.view,
+                self.rows,
+                reports.NewVersion(
+                    stored, write.resource, planned.needs, interaction, new, now, self.request.traceparent
+                ),
+                reports.Rules(self.batch.base_url, self.batch.stage_mapping, self.batch.new_id),
+            )
+        else:
+            self._other(planned)
+        self._note(planned, stored, current, interaction)
+        return Written(stored, Effect.CREATED if new else Effect.UPDATED, tuple(issues))
+
+    def _other(self, planned: Planned) -> None:
+        write, view = planned.write, self.batch.view
+        rows = identifiers.rows(write.type, write.id, write.resource)
+        if write.type == "Organization":
+            identifiers.see(view, f"Organization/{write.id}", rows)
+        elif write.type == "Group":
+            manager = manager_of(write.resource, self.batch.base_url)
+            view.put(view.managers, f"Group/{write.id}", manager or "")
+        elif planned.contract is not None:
+            contract = contracts.decide(view, write.id, planned.contract)
+            self.rows.contracts[contract.facts.key] = contracts.row(contract)
+        self.rows.identifiers[write.type, write.id] = rows
+
+    def _note(self, planned: Planned, stored: Stored, current: Current | None, action: Interaction) -> None:
+        client = self.request.principal.client
+        now = Current(
+            stored.type,
+            stored.id,
+            stored.version,
+            deleted=False,
+            owner=client if current is None else current.owner,
+            content_hash=planned.content,
+            last_updated=stored.last_updated,
+        )
+        self.batch.view.add(now, stored)
+        key = {
+            "type": stored.type, "id": stored.id, "version": stored.version, "last_updated": stored.last_updated,
+        }  # fmt: skip
+        self.rows.versions.append({**key, "interaction": action, "client": client, "body": stored.body})
+        self.rows.current[stored.type, stored.id] = {
+            **key, "deleted": False, "owner": now.owner, "content_hash": now.content_hash,
+        }  # fmt: skip
+        self.rows.audit.append(
+            {
+                "at": stored.last_updated,
+                "client": client,
+                "action": action,
+                "subject": f"{stored.reference}/_history/{stored.version}",
+                "reason": None,
+            }
+        )
+
+
+def _check_rights(principal: Principal, write: Write, current: Current | None) -> None:
+    if principal.role == "operator":
+        return
+    if principal.role == "provider":
+        raise refuse(
+            403, "forbidden", f"a provider may read and subscribe, not write a {write.type}", write.type
+        )
+    if current is not None and current.owner != principal.client:
+        raise refuse(
+            403, "forbidden", f"{write.type}/{write.id} belongs to another payer", f"{write.type}.id"
+        )
+
+
+def _check_match(write: Write, current: Current | None) -> None:
+    if write.if_match is None:
+        return
+    there = "nothing" if current is None or current.deleted else f'W/"{current.version}"'
+    if there != f'W/"{write.if_match}"':
+        raise refuse(
+            412,
+            "conflict",
+            f'If-Match is W/"{write.if_match}", but {write.type}/{write.id} is at {there}; read it and try again',
+            f"{write.type}.meta.versionId",
+        )
