@@ -7,7 +7,6 @@ Source: hl7.org/fhir/R4/datatypes.html and hl7.org/fhir/R4/references.html.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from datetime import date
 from functools import lru_cache
@@ -68,7 +67,7 @@ def _is_url(text: str) -> bool:
 def _is_base64(text: str) -> bool:
     try:
         return bool(base64.b64decode("".join(text.split()), validate=True))
-    except binascii.Error:
+    except ValueError:  # not base64, or not even ASCII
         return False
 
 

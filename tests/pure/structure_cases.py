@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -12,8 +13,22 @@ from fhir.resources.R4B import get_fhir_model_class
 from pydantic import ValidationError
 
 from schemas import examples
+from schemas.outcome import Issue
 
 Json = dict[str, Any]
+
+
+WRONG: tuple[Any, ...] = (
+    None, "", " ", "x y ", "2023-02-30", "2024-13-01", "2023-02-28T25:00:00Z", "2024-02-29T08:00:00", "0000",
+    "http://", "0.8", "-", "é", "a" * 70, 0, -1, 1.5, 2**31, 10**30, True, [], {}, [None], [{}], ["x"], [1],
+    {"value": 1}, {"reference": 5}, {"coding": [{"code": 1}]}, {"coding": {}}, {"start": "2024"},
+    {"extension": [{"url": "x"}]}, {"extension": [{"valueString": "x"}]}, {"resourceType": "Organization"},
+)  # fmt: skip
+NAMES = (
+    "foo", "_foo", "_status", "_measure", "id", "extension", "modifierExtension", "contained", "text", "language",
+    "valueString", "valueDate", "valueQuantity", "valueReference", "valueUrl", "valueBase64Binary", "valueUuid",
+    "valueMoney", "valueTiming", "valueAttachment", "valueRatioRange", "status", "count", "resource_type", "fhir_comments",
+)  # fmt: skip
 
 
 @cache
@@ -89,6 +104,11 @@ GATE_ALONE = (
         "a JSON number is no JSON string, and the other way round; the models convert",
         r"expected (a number, not in quotes|a string|a whole number|true or false)",
         lambda report: report["group"][0]["measureScore"].update(value="0.8"),
+    ),
+    GateAlone(
+        "an element is an object, not a string with JSON in it; the models parse that",
+        "Found (the|a) string .*expected an object",
+        lambda report: report.update(period='{"start": "2024-01-01"}'),
     ),
     GateAlone(
         "an integer is written without a fraction",
@@ -172,3 +192,20 @@ GATE_ALONE = (
         lambda report: report["reporter"].update(display="x" * (1024 * 1024 + 1)),
     ),
 )
+
+
+def listed(issue: Issue) -> bool:
+    """Tell whether it is on the list that the gate alone rejects this."""
+    return any(re.search(row.words, issue.diagnostics) for row in GATE_ALONE)
+
+
+def places(node: Any) -> list[tuple[Any, Any]]:
+    """Return every (container, key) under a node, but for the type of the whole."""
+    keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+    out: list[tuple[Any, Any]] = []
+    for key in keys:
+        if key != "resourceType":
+            out.append((node, key))
+        if isinstance(node[key], dict | list):
+            out += places(node[key])
+    return out

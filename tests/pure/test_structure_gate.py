@@ -184,7 +184,7 @@ def test_a_fault_behind_many_right_items_is_found() -> None:
         ("time", ["00:00:00", "23:59:60.5"], ["24:00:00", "1:00:00", "10:00"]),
         ("url", ["https://example.org/a?b#c", "mailto:a@example.org", "Patient/1", "/x"], ["http://", "https://a:99999/"]),
         ("uuid", ["urn:uuid:c757873d-ec9a-4326-a141-556f43239520"], ["c757873d-ec9a-4326-a141-556f43239520", "urn:uuid:1"]),
-        ("base64Binary", ["YWJj", "YW Jj\n", "YQ=="], ["YQ=", "YWJj!", "", " "]),
+        ("base64Binary", ["YWJj", "YW Jj\n", "YQ=="], ["YQ=", "YWJj!", "é", "", " "]),
         (
             "reference",
             [

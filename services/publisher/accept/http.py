@@ -26,6 +26,7 @@ from services.publisher.accept.examine import checked, parsed
 from services.publisher.accept.pressure import Pressure
 from services.publisher.accept.requests import if_match, logical_id, preference, traceparent
 from services.publisher.accept.search import result, understand
+from services.publisher.accept.validate import Validation
 from services.publisher.derive import kind as kind_of
 from services.publisher.store import search, versions
 from services.publisher.store.availability import or_503
@@ -76,7 +77,7 @@ class FhirServer:
                 web.get(f"{path}/{{id}}", self.read),
                 web.get(f"{path}/{{id}}/_history/{{version}}", self.vread),
             ]
-        return out
+        return out + Validation(self.database, self.limits, self.base_url).routes(prefix)
 
     @_bounded
     async def create(self, request: web.Request) -> web.StreamResponse:

@@ -1,96 +1,68 @@
-"""Answers: which elements does a rule speak about. A path of steps, each from an element to those below it.
+"""Answers: which elements does a rule speak about. A path, written as a text and read once.
 
-Nothing here trusts the structure of a resource: what has the wrong shape is not found, and the structure gate
-has said why.
+`group.extension(service-period).value[Period]` is a path from the resource down: an element by its name, a
+choice of types by the type, an extension by its short name (of `URLS`; inside another extension, by its plain
+url), a slice by the code one of its children has: `relatedArtifact(type=composed-of)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Final
+
+from services.publisher.check.extensions import URLS
+
+_STEP: Final = re.compile(
+    r"(?P<name>[A-Za-z]+)(?:\[(?P<type>[A-Za-z]+)\]|\((?:(?P<child>[a-z]+)=(?P<code>[^)]+)|(?P<url>[^)]+))\))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A value and the FHIRPath it stands at."""
-
-    expression: str
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """The element of this name; with a type, the variant of a choice: `value` as `CodeableConcept`."""
+class Step:
+    """One step down: an element, and which of its repetitions."""
 
     name: str
     type: str = ""
+    url: str = ""
+    """Only extensions with this URL."""
+    child: str = ""
+    code: str = ""
+    """Only repetitions that have this code in this child."""
 
-    def of(self, parent: Found) -> Iterator[Found]:
-        """Yield the values of the element, one for each repetition."""
-        key = self.name + self.type
-        if not isinstance(parent.value, Mapping) or key not in parent.value:
-            return
-        value, here = parent.value[key], f"{parent.expression}.{self.name}"
-        if not isinstance(value, list):
-            yield Found(here, value)
-            return
-        for index, item in enumerate(value):
-            yield Found(f"{here}[{index}]", item)
+    @property
+    def key(self) -> str:
+        """The name of the element in JSON."""
+        return self.name + self.type
 
-    def missing(self, parent: Found) -> str:
-        """Return the FHIRPath of the element that is not there."""
-        return f"{parent.expression}.{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Extension:
-    """The extensions with this URL."""
-
-    url: str
-
-    def of(self, parent: Found) -> Iterator[Found]:
-        """Yield the extensions, each where it really stands."""
-        for found in Child("extension").of(parent):
-            if isinstance(found.value, Mapping) and found.value.get("url") == self.url:
-                yield found
-
-    def missing(self, parent: Found) -> str:
-        """Return the FHIRPath that finds the extension when it is there."""
-        return f"{parent.expression}.extension('{self.url}')"
+    @property
+    def missing(self) -> str:
+        """The FHIRPath that finds the element when it is there."""
+        if self.url:
+            return f"extension('{self.url}')"
+        return f"{self.name}.where({self.child}='{self.code}')" if self.child else self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
-    """The repetitions of an element that have this code in this child: a slice by value."""
+def parse(path: str) -> tuple[Step, ...]:
+    """Return the steps of a path; none for the resource itself.
 
-    name: str
-    child: str
-    code: str
-
-    def of(self, parent: Found) -> Iterator[Found]:
-        """Yield the repetitions that belong to the slice."""
-        for found in Child(self.name).of(parent):
-            if isinstance(found.value, Mapping) and found.value.get(self.child) == self.code:
-                yield found
-
-    def missing(self, parent: Found) -> str:
-        """Return the FHIRPath that finds the slice when it is there."""
-        return f"{parent.expression}.{self.name}.where({self.child}='{self.code}')"
-
-
-Step: TypeAlias = Child | Extension | Where
+    Raises:
+        ValueError: the text is no path, or an extension in it has no name in `URLS`.
+    """
+    steps: list[Step] = []
+    for text in _split(path):
+        found = _STEP.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is no step of a path")
+        url = found["url"] or ""
+        if url and not (steps and steps[-1].url):
+            if url not in URLS:
+                raise ValueError(f"{url!r} is no extension that has a name")
+            url = URLS[url]
+        steps.append(Step(found["name"], found["type"] or "", url, found["child"] or "", found["code"] or ""))
+    return tuple(steps)
 
 
-def path(text: str, *more: Step) -> tuple[Step, ...]:
-    """Return the steps of a dotted path, and the `more` steps behind it."""
-    return (*(Child(name) for name in text.split(".")), *more)
-
-
-def select(start: Found, steps: tuple[Step, ...]) -> Iterator[Found]:
-    """Yield every value the steps lead to, in document order."""
-    if not steps:
-        yield start
-        return
-    for found in steps[0].of(start):
-        yield from select(found, steps[1:])
+def _split(path: str) -> list[str]:
+    """Cut at the dots that do not stand in brackets."""
+    return [part for part in re.split(r"\.(?![^(]*\))", path) if part]

@@ -1,19 +1,23 @@
-"""Answers: which profile must this resource follow, and what is wrong with it by that profile."""
+"""Answers: what is wrong with a resource by the profile it must follow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
-from schemas.fhir import CONTRACT_PROFILE
 from schemas.outcome import Issue
-from services.publisher.check.paths import Found
-from services.publisher.check.rule import Rule, broken
-from services.publisher.check.rules import CONTRACT, PERFORMANCE, QUALITY
-from services.publisher.derive.kind import kind
-from services.publisher.derive.model import Kind
+from services.publisher.check.editions import Profile, Standard, is_contract, standard
+from services.publisher.check.rules import rules
+from services.publisher.check.tree import Tree, grow
+from services.publisher.check.walk import findings
 
-_REPORT_RULES: Final[dict[Kind, tuple[Rule, ...]]] = {Kind.PERFORMANCE: PERFORMANCE, Kind.QUALITY: QUALITY}
+__all__ = ["check_profile", "is_contract"]
+
+_TYPES: Final = {
+    Profile.PERFORMANCE: "MeasureReport",
+    Profile.QUALITY: "MeasureReport",
+    Profile.CONTRACT: "Measure",
+}
 
 _NO_KIND: Final = Issue(
     "error",
@@ -25,43 +29,32 @@ _NO_KIND: Final = Issue(
 )
 
 
-def check_profile(resource: dict[str, Any]) -> Iterator[Issue]:
-    """Yield an Issue for every place where a resource breaks a rule of its profile; nothing for types that have none.
+def check_profile(
+    resource: dict[str, Any],
+    *,
+    by: Standard | None = None,
+    everything: bool = False,
+    sound: bool = True,
+    most: int = 100,
+) -> list[Issue]:
+    """Return an Issue for every place where a resource breaks a rule of its profile; none for types that have none.
 
-    A MeasureReport follows the profile of its kind. A Measure is a contract unless it claims other profiles
-    and not `vbp-measure`. Organizations and Groups are structure only.
+    A MeasureReport follows the profile of its kind, a Measure is a contract unless it claims other profiles and
+    not `vbp-measure`, in the edition it was written to; `by` judges it by another. Organizations and Groups are
+    structure only. `everything` adds what does not keep it from being stored: warnings and information.
+    `sound` says that its structure is right.
     """
-    rules = _rules(resource)
-    if rules is None:
-        yield _NO_KIND
-        return
-    whole = Found(str(resource.get("resourceType")), resource)
-    for rule in rules:
-        yield from broken(rule, whole)
+    if by is None:
+        try:
+            by = standard(resource)
+        except (AttributeError, KeyError, TypeError):
+            return []  # too broken to tell its kind: the structure gate has said where, and no rule can add to it
+    if by is not None:
+        return findings(_tree(by, everything=everything), resource, most=most, sound=sound)
+    return [_NO_KIND] if resource.get("resourceType") == "MeasureReport" else []
 
 
-def _rules(resource: dict[str, Any]) -> tuple[Rule, ...] | None:
-    match resource.get("resourceType"):
-        case "MeasureReport":
-            return _rules_of_report(resource)
-        case "Measure" if is_contract(resource):
-            return CONTRACT
-        case _:
-            return ()
-
-
-def _rules_of_report(resource: dict[str, Any]) -> tuple[Rule, ...] | None:
-    try:
-        found = kind(resource)
-    except (AttributeError, KeyError, TypeError):
-        return ()  # too broken to tell its kind: the structure gate has said where, and no rule can add to it
-    return None if found is None else _REPORT_RULES[found]
-
-
-def is_contract(resource: Mapping[str, Any]) -> bool:
-    """Tell whether a Measure is a contract; one that claims other profiles only is the measure of something else."""
-    meta = resource.get("meta")
-    profiles = meta.get("profile") if isinstance(meta, dict) else None
-    if not isinstance(profiles, list):
-        return True
-    return any(str(profile).partition("|")[0] == CONTRACT_PROFILE for profile in profiles)
+@cache
+def _tree(by: Standard, *, everything: bool) -> Tree:
+    table = (rule for rule in rules(by) if everything or rule.severity == "error")
+    return grow(table, _TYPES[by.profile])

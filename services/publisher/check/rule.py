@@ -1,13 +1,14 @@
-"""Answers: what can a row of the rule table say, and what is the Issue when a resource breaks it."""
+"""Answers: what can a row of the rule table say."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, assert_never
+from typing import Any, Final, Literal, TypeAlias
 
-from schemas.outcome import Issue, IssueCode, Severity
-from services.publisher.check.paths import Found, Step, select
+from schemas.outcome import IssueCode, Severity
+from services.publisher.check.codes import ValueSet
+from services.publisher.check.editions import Edition
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,62 +27,85 @@ class Fixed:
 
 
 @dataclass(frozen=True, slots=True)
-class Invariant:
-    """The test holds for every value the path leads to."""
+class Holds:
+    """Every extension the path leads to holds a value of one of these types; of any type when there are none."""
 
-    holds: Callable[[Any], bool]
+    types: tuple[str, ...]
+    required: bool = True
+    """Whether it must hold a value at all, rather than extensions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Every CodeableConcept the path leads to has a code of the value set."""
+
+    values: ValueSet
+    strength: Literal["required", "extensible"] = "extensible"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Every Reference the path leads to is to a resource of one of these types, as far as it tells."""
+
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """The test holds for every value the path leads to; its second argument is the whole resource."""
+
+    holds: Callable[[Any, Mapping[str, Any]], bool]
     code: IssueCode = "invariant"
 
 
-Demand: TypeAlias = Cardinality | Fixed | Invariant
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The extension the path names stands on one of these elements only, wherever in the resource."""
+
+    paths: tuple[str, ...]
+    """`MeasureReport.group`; a type's name alone is the resource itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supported:
+    """The last step is Must Support: its absence is worth a word, counted over the resource."""
+
+    needless: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] | None = None
+    """Tells, of an element without it and of the whole resource, whether something else says the same."""
+
+
+Demand: TypeAlias = Cardinality | Fixed | Holds | Bound | Target | Invariant | Context | Supported
+
+ONE: Final = Cardinality(1, 1)
+AT_LEAST_ONE: Final = Cardinality(1)
+AT_MOST_ONE: Final = Cardinality(0, 1)
+NONE: Final = Cardinality(0, 0)
+SUPPORTED: Final = Supported()
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row: its id, where it looks, what it demands, that in words, and who says so."""
+    """One row: its id, where it looks, what it demands, that in words, who says so, and in which editions."""
 
     id: str
-    steps: tuple[Step, ...]
+    path: str
     demand: Demand
     what: str
     source: str
-    severity: Severity = "error"
+    since: Edition = Edition.STU1
+    until: Edition = Edition.LATER
+    milder: Severity | None = None
+    """A milder severity than the demand's own; the row's comment says why."""
 
-
-def broken(rule: Rule, resource: Found) -> Iterator[Issue]:
-    """Yield one Issue for each place of the resource that breaks the rule."""
-    match rule.demand:
-        case Cardinality():
-            yield from _counted(rule, rule.demand, resource)
-        case Fixed(value):
-            for found in select(resource, rule.steps):
-                if found.value != value:
-                    yield _issue(rule, "value", found.expression, f"found '{_short(found.value)}'")
-        case Invariant(holds, code):
-            for found in select(resource, rule.steps):
-                if not holds(found.value):
-                    yield _issue(rule, code, found.expression, None)
-        case _ as never:
-            assert_never(never)
-
-
-def _counted(rule: Rule, demand: Cardinality, resource: Found) -> Iterator[Issue]:
-    *before, last = rule.steps
-    for parent in select(resource, tuple(before)):
-        found = list(last.of(parent))
-        if len(found) < demand.low:
-            where = found[0].expression if found else last.missing(parent)
-            yield _issue(rule, "required", where, f"found {len(found) or 'none'}")
-        if demand.high is not None and len(found) > demand.high:
-            where = found[demand.high].expression
-            yield _issue(rule, "structure", where, f"found {len(found)}" if demand.high else "it is there")
-
-
-def _issue(rule: Rule, code: IssueCode, expression: str, found: str | None) -> Issue:
-    words = f"{rule.what} ({rule.source})." if found is None else f"{rule.what}; {found} ({rule.source})."
-    return Issue(rule.severity, code, words, expression, rule.id)
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else text[:60] + "…"
+    @property
+    def severity(self) -> Severity:
+        """`error` rejects; `warning` and `information` are said and no more."""
+        if self.milder is not None:
+            return self.milder
+        match self.demand:
+            case Bound(_, "extensible"):
+                return "warning"
+            case Supported():
+                return "information"
+            case _:
+                return "error"
