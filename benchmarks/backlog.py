@@ -57,7 +57,7 @@ async def subscribe(database: Database, clock: Clock, load: Load, urls: list[str
     ids = []
     for number in range(load.subscriptions):
         resource = _resource(load, f"{urls[number % len(urls)]}/hook")
-        ids.append((await store.create(LOCAL, admit(resource, base_url=BASE, policy=policy))).id)
+        ids.append((await store.create(LOCAL, admit(resource, base_url=BASE, policy=policy, now=clock.now()))).id)
     async with database.write() as connection:
         await connection.execute(sa.update(t.subscription).values(status=Status.ACTIVE))
         await connection.execute(sa.update(t.lane).values(state=LaneState.OPEN, due_at=None))

@@ -58,6 +58,6 @@ async def _serve() -> None:
 
 
 if __name__ == "__main__":
-    from services.process import run_until_complete
+    from services.event_loop import run_until_complete
 
     run_until_complete(_serve())

@@ -17,7 +17,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from services.process import run_until_complete
+from services.event_loop import run_until_complete
 
 
 @dataclass(frozen=True, slots=True)

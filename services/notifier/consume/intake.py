@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
+from schemas.facets import Facets
 from services import logs, metrics
 from services.clock import Clock
 from services.database import Database
@@ -12,9 +14,10 @@ from services.event_log_witness import Witness
 from services.notifier.consume import positions
 from services.notifier.consume.continuity import DECIDE, Continuity, LogChangedError
 from services.notifier.consume.freshness import LiveIndex
+from services.notifier.consume.predecessors import predecessors
 from services.notifier.consume.restored import pass_over
-from services.notifier.enqueue.enqueue import Enqueued, Matched, StalePositionError, enqueue
-from services.wakeup import Wakeup
+from services.notifier.enqueue.enqueue import Enqueued, Matched, StalePositionError, enqueue_in
+from services.notifier.send.delivery import Outgoing
 
 log = logs.get(__name__)
 
@@ -26,16 +29,16 @@ class Intake:
 
     def __init__(
         self, database: Database, clock: Clock, source: EventSource, live: LiveIndex, *, log_name: str,
-        wait: float, owed: Wakeup, witness: Witness | None = None,
+        wait: float, outgoing: Callable[[], AbstractAsyncContextManager[Outgoing]], witness: Witness | None = None,
     ) -> None:  # fmt: skip
-        """Set `owed` whenever there is something new to send; without a witness a restored database goes unnoticed."""
+        """Take in by the transactions of `outgoing`; without a witness a restored database goes unnoticed."""
         self._database = database
         self._clock = clock
         self._source = source
         self._live = live
         self._log_name = log_name
         self._wait = wait
-        self._owed = owed
+        self._outgoing = outgoing
         self._at: dict[int, int | None] = {}
         """Partition -> the next position as the database has it; `None` when it has none yet."""
         self._continuity = Continuity()
@@ -90,7 +93,7 @@ class Intake:
     async def _take_in(self, records: Sequence[Record]) -> None:
         try:
             matched = await self._matched(records)
-            done = await enqueue(self._database, self._clock, self._log_name, self._at, matched)
+            done = await self._enqueue(matched)
         except StalePositionError:
             # Another notifier has moved this position: whatever it took in is its own. Ask again what is ours.
             log.warning("position_moved_elsewhere")
@@ -105,16 +108,34 @@ class Intake:
         if self._witness is not None:
             self._witness.note(done.positions, self._passed_over)
         self._count(done)
-        if done.notifications:
-            self._owed.set()
+
+    async def _enqueue(self, batch: Sequence[Matched]) -> Enqueued:
+        async with self._outgoing() as outgoing:
+            done = await enqueue_in(
+                outgoing.connection, self._database, self._clock, self._log_name, self._at, batch
+            )
+            if done.notifications:
+                for matched in batch:
+                    if matched.subscriptions and matched.record.event is not None:
+                        outgoing.at_hand(matched.record.event.id, matched.record.event.body)
+                await outgoing.lease_due()
+        return done
 
     async def _matched(self, records: Sequence[Record]) -> list[Matched]:
         await self._live.refresh()
+        before = await self._predecessors(records)
         with metrics.MATCH_SECONDS.time():
-            return [
-                Matched(record, () if record.event is None else tuple(self._live.index.match(record.event)))
-                for record in records
-            ]
+            return [Matched(record, self._fired(record, before)) for record in records]
+
+    def _fired(self, record: Record, before: Mapping[str, Facets]) -> tuple[str, ...]:
+        event = record.event
+        return () if event is None else tuple(self._live.index.match(event, before.get(event.id)))
+
+    async def _predecessors(self, records: Sequence[Record]) -> Mapping[str, Facets]:
+        if not self._live.index.watches_crossings:
+            return {}
+        async with self._database.read() as connection:
+            return await predecessors(connection, [record.event for record in records if record.event])
 
     def _count(self, done: Enqueued) -> None:
         metrics.CONSUMED.labels("new").inc(done.events)

@@ -20,6 +20,8 @@ from services.database import Connection, Database
 from services.event_log import Record
 from services.notifier import tables as t
 from services.notifier.enqueue.seen import Standing, remember, standings
+from services.notifier.hot import hot, listed, moment
+from services.notifier.match.series import series_of
 from services.notifier.model import LaneState
 from services.notifier.send.notices import announce
 
@@ -62,12 +64,31 @@ async def enqueue(
     Raises:
         StalePositionError: nothing was committed; the positions have to be loaded again.
     """
-    last = {matched.record.partition: matched.record for matched in batch}
     async with database.write() as connection:
-        await _move(connection, log_name, at, last)
-        taken = await take_in(connection, database, clock, batch)
-        poison = [matched for matched in batch if matched.record.event is None]
-        dead = await _bury(connection, clock, log_name, [*poison, *taken.refused])
+        done = await enqueue_in(connection, database, clock, log_name, at, batch)
+        if done.notifications:
+            await announce(connection)
+    return done
+
+
+async def enqueue_in(
+    connection: Connection,
+    database: Database,
+    clock: Clock,
+    log_name: str,
+    at: Mapping[int, int | None],
+    batch: Sequence[Matched],
+) -> Enqueued:
+    """Do the same as the first thing inside a transaction; whoever commits it sees to what is due, or announces it.
+
+    Raises:
+        StalePositionError: the transaction has to be rolled back.
+    """
+    last = {matched.record.partition: matched.record for matched in batch}
+    await _move(connection, log_name, at, last)
+    taken = await take_in(connection, database, clock, batch)
+    poison = [matched for matched in batch if matched.record.event is None]
+    dead = await _bury(connection, clock, log_name, [*poison, *taken.refused])
     after = {partition: record.position + 1 for partition, record in last.items()}
     return replace(taken, positions=after, dead_letters=dead)
 
@@ -84,40 +105,43 @@ async def take_in(
     seqs = await _keep_events(connection, clock, fresh)
     owed = await _number(connection, fresh, seqs)
     await _owe(connection, database, clock, owed)
-    if owed:
-        await announce(connection)
     repeated = len(events) - len(fresh) - len(refused)
     return Enqueued({}, len(fresh), repeated, 0, len(owed), refused)
+
+
+_POSITION = sa.insert(t.position)
+_MOVE = (
+    sa.update(t.position)
+    .where(
+        t.position.c.log == sa.bindparam("of_log"),
+        t.position.c.partition == sa.bindparam("of_partition"),
+        t.position.c.next_position == sa.bindparam("known"),
+    )
+    .values(next_position=sa.bindparam("to_position"), last_event=sa.bindparam("to_event"))
+)
 
 
 async def _move(
     connection: Connection, log_name: str, at: Mapping[int, int | None], last: Mapping[int, Record]
 ) -> None:
-    position = t.position
     for partition, record in sorted(last.items()):
-        known = at.get(partition)
-        goes_on = {
-            "next_position": record.position + 1,
-            "last_event": None if record.event is None else record.event.id,
-        }
+        known, after = at.get(partition), record.position + 1
+        last_event = None if record.event is None else record.event.id
         if known is None:
-            row = {"log": log_name, "partition": partition, **goes_on}
+            row = {"log": log_name, "partition": partition, "next_position": after, "last_event": last_event}
             try:
-                await connection.execute(sa.insert(position).values(row))
+                await connection.execute(_POSITION, row)
             except IntegrityError:
                 raise StalePositionError from None
             continue
-        moved = await connection.execute(
-            sa.update(position)
-            .where(
-                position.c.log == log_name,
-                position.c.partition == partition,
-                position.c.next_position == known,
-            )
-            .values(goes_on)
-        )
+        of = {"of_log": log_name, "of_partition": partition, "known": known}
+        moved = await connection.execute(_MOVE, of | {"to_position": after, "to_event": last_event})
         if moved.rowcount != 1:
             raise StalePositionError
+
+
+_EVENT = sa.insert(t.event)
+_SEQS = hot("SELECT event_id, seq FROM event WHERE event_id {ids}")
 
 
 async def _keep_events(connection: Connection, clock: Clock, fresh: Sequence[Matched]) -> dict[str, int]:
@@ -127,14 +151,12 @@ async def _keep_events(connection: Connection, clock: Clock, fresh: Sequence[Mat
     rows = [_event_row(matched.record) | {"received_at": now} for matched in fresh]
     # In their order, one after the other: within a contract `seq` is the order of acceptance. Returning `seq`
     # from here would cost a statement a row on SQLite.
-    await connection.execute(sa.insert(t.event), rows)
+    await connection.execute(_EVENT, rows)
     await remember(
         connection, [matched.record.event for matched in fresh if matched.record.event is not None]
     )
-    ids = [row["event_id"] for row in rows]
-    kept = await connection.execute(
-        sa.select(t.event.c.event_id, t.event.c.seq).where(t.event.c.event_id.in_(ids))
-    )
+    ids = listed(connection, [row["event_id"] for row in rows])
+    kept = await connection.execute(_SEQS.of(connection), {"ids": ids})
     return {row.event_id: row.seq for row in kept}
 
 
@@ -157,7 +179,14 @@ def _event_row(record: Record) -> dict[str, Any]:
         "previous_facets": None if previous is None else orjson.dumps(previous).decode(),
         "traceparent": event.traceparent,
         "body": event.body,
+        "series": series_of(event.facets),
     }
+
+
+_COUNTERS = hot("""
+    SELECT subscription_id, last_number FROM counter WHERE subscription_id {ids} AND numbering
+    ORDER BY subscription_id {lock}
+""")
 
 
 async def _number(
@@ -165,16 +194,10 @@ async def _number(
 ) -> list[dict[str, Any]]:
     """Give each match the next number of its subscription; one that is off or gone gets none."""
     wanted = sorted({subscription for matched in fresh for subscription in matched.subscriptions})
-    last: dict[str, int] = {}
-    counter = t.counter
-    for ids in _chunks(wanted):
-        rows = await connection.execute(
-            sa.select(counter.c.subscription_id, counter.c.last_number)
-            .where(counter.c.subscription_id.in_(ids), counter.c.numbering)
-            .order_by(counter.c.subscription_id)
-            .with_for_update()
-        )
-        last |= {row.subscription_id: row.last_number for row in rows}
+    if not wanted:
+        return []
+    rows = await connection.execute(_COUNTERS.of(connection), {"ids": listed(connection, wanted)})
+    last = {row.subscription_id: row.last_number for row in rows}
     owed = []
     for matched in fresh:
         assert matched.record.event is not None
@@ -191,41 +214,41 @@ async def _number(
     return owed
 
 
+_NOTIFICATION = sa.insert(t.notification)
+_COUNT = sa.text("UPDATE counter SET last_number = :to_number WHERE subscription_id = :of")
+# An idle lane is due now, and so is one that only waits to send something again. One that waits for a retry of
+# what it owes, or is leased, keeps the time it has.
+_DUE = hot(f"""
+    UPDATE lane SET
+        last_number = :to_number,
+        due_at = CASE WHEN state = '{LaneState.OPEN}'
+                       AND (due_at IS NULL OR (claim_id IS NULL AND next_number > last_number))
+                      THEN {{now}} ELSE due_at END
+    WHERE subscription_id = :of
+""")
+
+
 async def _owe(
     connection: Connection, database: Database, clock: Clock, owed: Sequence[dict[str, Any]]
 ) -> None:
     if not owed:
         return
-    await connection.execute(sa.insert(t.notification), owed)
+    await connection.execute(_NOTIFICATION, owed)
     last = {row["subscription_id"]: row["number"] for row in owed}  # numbers rise, so the last one wins
-    moves = [{"of": subscription, "to_number": number} for subscription, number in sorted(last.items())]
-    counter, lane = t.counter, t.lane
-    await connection.execute(
-        sa.update(counter)
-        .where(counter.c.subscription_id == sa.bindparam("of"))
-        .values(last_number=sa.bindparam("to_number")),
-        moves,
-    )
-    # An idle lane is due now, and so is one that only waits to send something again. One that waits for a retry
-    # of what it owes, or is leased, keeps the time it has.
-    owes_nothing = sa.and_(lane.c.claim_id.is_(None), lane.c.next_number > lane.c.last_number)
-    idle = sa.and_(lane.c.state == LaneState.OPEN, sa.or_(lane.c.due_at.is_(None), owes_nothing))
-    await connection.execute(
-        sa.update(lane)
-        .where(lane.c.subscription_id == sa.bindparam("of"))
-        .values(
-            last_number=sa.bindparam("to_number"),
-            due_at=sa.case((idle, database.now(clock)), else_=lane.c.due_at),
-        ),
-        moves,
-    )
+    now = moment(database, clock)
+    moves = [{"of": subscription, "to_number": number} | now for subscription, number in sorted(last.items())]
+    await connection.execute(_COUNT, moves)
+    await connection.execute(_DUE.of(connection), moves)
+
+
+_DEAD_LETTER = sa.insert(t.dead_letter)
 
 
 async def _bury(connection: Connection, clock: Clock, log_name: str, letters: Sequence[Matched]) -> int:
     """List what is not taken in: records that are no event, and events too old to be known from copies."""
     rows = [_letter(matched.record) | {"log": log_name, "at": clock.now()} for matched in letters]
     if rows:
-        await connection.execute(sa.insert(t.dead_letter), rows)
+        await connection.execute(_DEAD_LETTER, rows)
     return len(rows)
 
 
@@ -239,7 +262,3 @@ def _letter(record: Record) -> dict[str, Any]:
         "headers": orjson.dumps([[name, value.decode("utf-8", "replace")] for name, value in raw]).decode(),
         "value": record.raw_value if event is None else event.body,
     }
-
-
-def _chunks(ids: Sequence[str], size: int = 10_000) -> list[Sequence[str]]:
-    return [ids[start : start + size] for start in range(0, len(ids), size)]

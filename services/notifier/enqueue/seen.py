@@ -13,8 +13,9 @@ from enum import Enum, auto
 import sqlalchemy as sa
 
 from schemas.event import ReportEvent
-from services.database import Connection
+from services.database import Connection, UtcDateTime
 from services.notifier import tables as t
+from services.notifier.hot import hot, listed
 
 
 class Standing(Enum):
@@ -44,17 +45,23 @@ async def standings(connection: Connection, events: Sequence[ReportEvent]) -> li
     return found
 
 
+_SEEN = sa.insert(t.seen_event)
+# One statement, hence one snapshot: ids read before the floor moved, and the floor after, would let a copy in.
+_KNOWN = hot(
+    """
+    SELECT floor.accepted_at, kept.event_id FROM id_floor AS floor
+    LEFT JOIN seen_event AS kept ON kept.event_id {ids}
+    """,
+    [sa.column("accepted_at", UtcDateTime()), sa.column("event_id")],
+)
+
+
 async def remember(connection: Connection, events: Sequence[ReportEvent]) -> None:
     """Keep the ids of these events, in the transaction that numbers them."""
     rows = [{"event_id": event.id, "accepted_at": event.time} for event in events]
-    await connection.execute(sa.insert(t.seen_event), rows)
+    await connection.execute(_SEEN, rows)
 
 
 async def _known(connection: Connection, ids: Sequence[str]) -> tuple[set[str], datetime | None]:
-    # One statement, hence one snapshot: ids read before the floor moved, and the floor after, would let a copy in.
-    kept, floor = t.seen_event.c, t.id_floor.c
-    statement = sa.select(floor.accepted_at, kept.event_id).select_from(
-        t.id_floor.outerjoin(t.seen_event, kept.event_id.in_(ids))
-    )
-    rows = (await connection.execute(statement)).all()
+    rows = (await connection.execute(_KNOWN.of(connection), {"ids": listed(connection, ids)})).all()
     return {row.event_id for row in rows if row.event_id is not None}, rows[0].accepted_at

@@ -17,40 +17,46 @@ from services import logs, metrics
 from services.clock import Clock
 from services.database import Connection, Database, UtcDateTime
 from services.notifier import tables as t
+from services.notifier.hot import hot, listed, moment
 from services.notifier.model import LaneState, Status
 from services.notifier.record.resends import settle_resends
 from services.notifier.record.turn import Turn
 from services.notifier.record.verdict import GiveUp, outcome_of
+from services.notifier.subscriptions.versions import keep
 
 log = logs.get(__name__)
 
 
 async def record(database: Database, clock: Clock, turns: Sequence[Turn]) -> None:
-    """Write the turns whose claims still hold."""
-    turns = sorted(turns, key=lambda turn: turn.lane.subscription)
+    """Write the turns whose claims still hold, in one transaction."""
     async with database.write() as connection:
-        await _lock_counters(connection, [turn for turn in turns if turn.status is Status.OFF])
-        now, held = await _held(connection, database, clock, turns)
-        kept = [turn for turn in turns if turn.lane.claim == held.get(turn.lane.subscription, _GONE).claim]
-        if lost := len(turns) - len(kept):
-            metrics.LEASES_LOST.inc(lost)
-            log.warning("leases_lost", turns=lost)
-        if not kept:
-            return
-        again = await settle_resends(connection, kept, now)
-        await connection.execute(
-            _MOVE, [_moved(turn, now, held[turn.lane.subscription].after(turn, again)) for turn in kept]
-        )
-        if tries := [row for turn in kept for row in _attempts(turn)]:
-            await connection.execute(sa.insert(t.attempt), tries)
-        if refused := [row for turn in kept for row in _given_up(turn)]:
-            await connection.execute(sa.insert(t.given_up), refused)
-        if changed := [turn for turn in kept if turn.status is not None]:
-            await connection.execute(_STATUS, [_status(turn, now) for turn in changed])
-        if gone := [turn.lane.subscription for turn in kept if turn.status is Status.OFF]:
-            await connection.execute(
-                sa.update(t.counter).where(t.counter.c.subscription_id.in_(gone)).values(numbering=False)
-            )
+        await record_in(connection, database, clock, turns)
+
+
+async def record_in(connection: Connection, database: Database, clock: Clock, turns: Sequence[Turn]) -> None:
+    """Do the same as the first thing inside a transaction: it takes locks."""
+    turns = sorted(turns, key=lambda turn: turn.lane.subscription)
+    await _lock_counters(connection, [turn for turn in turns if turn.status is Status.OFF])
+    now, held = await _held(connection, database, clock, turns)
+    kept = [turn for turn in turns if turn.lane.claim == held.get(turn.lane.subscription, _GONE).claim]
+    if lost := len(turns) - len(kept):
+        metrics.LEASES_LOST.inc(lost)
+        log.warning("leases_lost", turns=lost)
+    if not kept:
+        return
+    again = await settle_resends(connection, kept, now)
+    await connection.execute(
+        _MOVE, [_moved(turn, now, held[turn.lane.subscription].after(turn, again)) for turn in kept]
+    )
+    if tries := [row for turn in kept for row in _attempts(turn)]:
+        await connection.execute(_ATTEMPT, tries)
+    if refused := [row for turn in kept for row in _given_up(turn)]:
+        await connection.execute(_GIVEN_UP, refused)
+    if changed := [turn for turn in kept if turn.status is not None]:
+        await connection.execute(_STATUS, [_status(turn, now) for turn in changed])
+        await keep(connection, [turn.lane.subscription for turn in changed])
+    if gone := [turn.lane.subscription for turn in kept if turn.status is Status.OFF]:
+        await connection.execute(_STOP_NUMBERING.of(connection), {"ids": listed(connection, gone)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +76,38 @@ class _Held:
 _GONE = _Held(None, 0, None)
 
 
+_COUNTERS = hot(
+    "SELECT subscription_id FROM counter WHERE subscription_id {ids} ORDER BY subscription_id {lock}"
+)
+_STOP_NUMBERING = hot("UPDATE counter SET numbering = false WHERE subscription_id {ids}")
+_LANES = hot(
+    """
+    SELECT subscription_id, claim_id, last_number, resend_due_at, {now} AS now FROM lane
+    WHERE subscription_id {ids} ORDER BY subscription_id {lock}
+    """,
+    [
+        sa.column("subscription_id"),
+        sa.column("claim_id"),
+        sa.column("last_number"),
+        sa.column("resend_due_at", UtcDateTime()),
+        sa.column("now", UtcDateTime()),
+    ],
+)
+_ATTEMPT = sa.insert(t.attempt)
+_GIVEN_UP = sa.insert(t.given_up)
+
+
 async def _lock_counters(connection: Connection, turns: Sequence[Turn]) -> None:
     if turns:
-        counter = t.counter
-        await connection.execute(
-            sa.select(counter.c.subscription_id)
-            .where(counter.c.subscription_id.in_([turn.lane.subscription for turn in turns]))
-            .order_by(counter.c.subscription_id)
-            .with_for_update()
-        )
+        ids = listed(connection, [turn.lane.subscription for turn in turns])
+        await connection.execute(_COUNTERS.of(connection), {"ids": ids})
 
 
 async def _held(
     connection: Connection, database: Database, clock: Clock, turns: Sequence[Turn]
 ) -> tuple[datetime, dict[str, _Held]]:
-    lane = t.lane
-    rows = await connection.execute(
-        sa.select(
-            lane.c.subscription_id, lane.c.claim_id, lane.c.last_number, lane.c.resend_due_at,
-            database.now(clock).label("now"),
-        )
-        .where(lane.c.subscription_id.in_([turn.lane.subscription for turn in turns]))
-        .order_by(lane.c.subscription_id)
-        .with_for_update()
-    )  # fmt: skip
+    ids = listed(connection, [turn.lane.subscription for turn in turns])
+    rows = await connection.execute(_LANES.of(connection), moment(database, clock) | {"ids": ids})
     now = clock.now()
     held: dict[str, _Held] = {}
     for row in rows:
@@ -143,9 +157,13 @@ def _due(turn: Turn, now: datetime, held: _Held) -> datetime | None:
     if turn.lane.next_number <= held.last_number:
         # Due at once, but behind every lane that was due before: a lane that was served goes to the back.
         return now
-    if held.resend_due_at is None or turn.lane.state is not LaneState.OPEN:
+    if turn.lane.state is not LaneState.OPEN:
         return None
-    return max(now, held.resend_due_at)
+    times = [] if held.resend_due_at is None else [max(now, held.resend_due_at)]
+    if (silence := turn.channel.heartbeat) is not None:
+        # Any notification begins the silence anew: this turn sent one, or a heartbeat.
+        times.append(now + timedelta(seconds=silence))
+    return min(times, default=None)
 
 
 def _moved(turn: Turn, now: datetime, held: _Held) -> dict[str, Any]:

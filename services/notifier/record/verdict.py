@@ -128,6 +128,13 @@ def judge_handshake(answer: Answer, *, tries: int, policy: RetryPolicy) -> Deliv
     return Park(None)
 
 
+def judge_heartbeat(answer: Answer, *, period: float) -> Delivered | RetryLater | SwitchOff:
+    """Return what an answer means for a heartbeat: another one follows after its period, unless the endpoint is gone."""
+    if answer.delivered:
+        return Delivered()
+    return SwitchOff() if answer.status == GONE else RetryLater(period, refused=False)
+
+
 def _refused(answer: Answer, *, size: int, refusals: int, policy: RetryPolicy, jitter: float) -> Verdict:
     if refusals + 1 < policy.refusal_tries:
         scheduled = policy.schedule[min(refusals, len(policy.schedule) - 1)]

@@ -1,7 +1,7 @@
 """Render: the bytes and headers of one notification. Reports are embedded as they were stored, never re-read.
 
 classic   PUT of the report, or an empty POST (R4 Subscription, rest-hook)
-backport  the R4 Backport notification Bundle, and the handshake
+backport  the R4 Backport notification Bundle, the handshake and the heartbeat
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from services.notifier.model import Batch, Channel, Request
-from services.notifier.render.backport import handshake_bundle, notification_bundle
+from services.notifier.render.backport import handshake_bundle, heartbeat_bundle
 from services.notifier.render.classic import classic_target
+from services.notifier.render.notification import notification_bundle
 
-__all__ = ["render_batch", "render_handshake"]
+__all__ = ["render_batch", "render_handshake", "render_heartbeat"]
 
 MOST_SECONDS = 60.0
 """Longest deadline a subscriber may ask for with `backport-timeout`."""
@@ -41,6 +42,18 @@ def render_handshake(channel: Channel, *, events: int, base: str, now: datetime,
         url=channel.endpoint,
         headers=_headers(channel, f"{channel.subscription}_handshake-{channel.version}", now, with_body=True),
         body=handshake_bundle(channel, events=events, base=base, now=now),
+        deadline=_deadline(channel, deadline),
+    )
+
+
+def render_heartbeat(channel: Channel, *, events: int, base: str, now: datetime, deadline: float) -> Request:
+    """Return the heartbeat; `events` is the number of events so far (R-093)."""
+    name = f"{channel.subscription}_heartbeat-{int(now.timestamp())}"
+    return Request(
+        method="POST",
+        url=channel.endpoint,
+        headers=_headers(channel, name, now, with_body=True),
+        body=heartbeat_bundle(channel, events=events, name=name, base=base, now=now),
         deadline=_deadline(channel, deadline),
     )
 

@@ -9,34 +9,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from hashlib import sha1
 from typing import Any, Literal
 
 import orjson
 
 from schemas.fhir import BACKPORT_NOTIFICATION_PROFILE, BACKPORT_STATUS_PROFILE
-from services.notifier.model import Batch, Channel, Owed, Status
+from services.notifier.model import Channel, Content, Owed, Status
 
 NotificationType = Literal["handshake", "heartbeat", "event-notification", "query-status", "query-event"]
 
 _NAMESPACE = uuid.UUID("5b2f7f0e-2f35-5d0c-9a54-0f3c1b6f7c11")
 _REQUESTS = {"create": ("POST", "201"), "update": ("PUT", "200"), "delete": ("DELETE", "204")}
-
-
-def notification_bundle(channel: Channel, batch: Batch, *, base: str, now: datetime) -> bytes:
-    """Return the Bundle for a batch of events, in number order; the first entry is the status."""
-    status = status_parameters(
-        channel,
-        kind="event-notification",
-        status=Status.ACTIVE,
-        events=batch.last,
-        owed=batch.owed,
-        name=batch.webhook_id,
-        base=base,
-    )
-    entries = [_status_entry(channel, status, base)]
-    if channel.content == "full-resource":
-        entries += [_report_entry(owed, base) for owed in batch.owed]
-    return orjson.dumps(_bundle(entries, now))
 
 
 def handshake_bundle(channel: Channel, *, events: int, base: str, now: datetime) -> bytes:
@@ -45,7 +29,15 @@ def handshake_bundle(channel: Channel, *, events: int, base: str, now: datetime)
     status = status_parameters(
         channel, kind="handshake", status=Status.REQUESTED, events=events, owed=(), name=name, base=base
     )
-    return orjson.dumps(_bundle([_status_entry(channel, status, base)], now))
+    return orjson.dumps(history_bundle([status_entry(channel, status, base)], now))
+
+
+def heartbeat_bundle(channel: Channel, *, events: int, name: str, base: str, now: datetime) -> bytes:
+    """Return the heartbeat Bundle: no event, status `active` (R-092…R-095)."""
+    status = status_parameters(
+        channel, kind="heartbeat", status=Status.ACTIVE, events=events, owed=(), name=name, base=base
+    )
+    return orjson.dumps(history_bundle([status_entry(channel, status, base)], now))
 
 
 def status_parameters(
@@ -72,27 +64,29 @@ def status_parameters(
         {"name": "type", "valueCode": kind},
         {"name": "events-since-subscription-start", "valueString": str(events)},
     ]
-    parameter += [_event_parameter(item, channel, base) for item in owed]
+    parameter += [event_parameter(item, channel.content, base) for item in owed]
     return {
         "resourceType": "Parameters",
-        "id": str(uuid.uuid5(_NAMESPACE, f"{name}/{kind}")),
+        "id": status_id(name, kind),
         "meta": {"profile": [BACKPORT_STATUS_PROFILE]},
         "parameter": parameter,
     }
 
 
-def _event_parameter(owed: Owed, channel: Channel, base: str) -> dict[str, Any]:
+def event_parameter(owed: Owed, content: Content | None, base: str) -> dict[str, Any]:
+    """Return what the status says of one event (R-098…R-101)."""
     part: list[dict[str, Any]] = [
         {"name": "event-number", "valueString": str(owed.number)},
-        {"name": "timestamp", "valueInstant": _instant(owed.accepted_at)},
+        {"name": "timestamp", "valueInstant": instant(owed.accepted_at)},
     ]
-    if channel.content != "empty":  # R-101
+    if content != "empty":  # R-101
         focus = f"{base}/MeasureReport/{owed.report_id}"
         part.append({"name": "focus", "valueReference": {"reference": focus}})
     return {"name": "notification-event", "part": part}
 
 
-def _status_entry(channel: Channel, status: dict[str, Any], base: str) -> dict[str, Any]:
+def status_entry(channel: Channel, status: dict[str, Any], base: str) -> dict[str, Any]:
+    """Return the first entry of a history: the status, as an answer to `$status` (R-084)."""
     return {
         "fullUrl": f"urn:uuid:{status['id']}",
         "resource": status,
@@ -101,7 +95,8 @@ def _status_entry(channel: Channel, status: dict[str, Any], base: str) -> dict[s
     }
 
 
-def _report_entry(owed: Owed, base: str) -> dict[str, Any]:
+def report_entry(owed: Owed, base: str) -> dict[str, Any]:
+    """Return the entry that carries the report of an event, as the write that made it (R-085)."""
     method, status = _REQUESTS[owed.interaction]
     entry: dict[str, Any] = {"fullUrl": f"{base}/MeasureReport/{owed.report_id}"}
     if owed.interaction != "delete":
@@ -113,20 +108,31 @@ def _report_entry(owed: Owed, base: str) -> dict[str, Any]:
     entry["response"] = {
         "status": status,
         "etag": f'W/"{owed.version}"',
-        "lastModified": _instant(owed.accepted_at),
+        "lastModified": instant(owed.accepted_at),
     }
     return entry
 
 
-def _bundle(entries: list[dict[str, Any]], now: datetime) -> dict[str, Any]:
+def history_bundle(entries: list[dict[str, Any]], now: datetime) -> dict[str, Any]:
+    """Return the Bundle every notification is (R-080)."""
     return {
         "resourceType": "Bundle",
         "meta": {"profile": [BACKPORT_NOTIFICATION_PROFILE]},
         "type": "history",
-        "timestamp": _instant(now),
+        "timestamp": instant(now),
         "entry": entries,
     }
 
 
-def _instant(time: datetime) -> str:
+def status_id(name: str, kind: NotificationType) -> str:
+    """Return the UUID (version 5, RFC 9562 §5.5) of the status of that name."""
+    raw = bytearray(sha1(_NAMESPACE.bytes + f"{name}/{kind}".encode(), usedforsecurity=False).digest()[:16])
+    raw[6] = (raw[6] & 0x0F) | 0x50
+    raw[8] = (raw[8] & 0x3F) | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def instant(time: datetime) -> str:
+    """Return an instant as FHIR writes it, in UTC."""
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

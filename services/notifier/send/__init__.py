@@ -2,6 +2,7 @@
 
 addresses  which addresses may be dialled, judged at connect time
 endpoints  how hard one endpoint may be leant on
+exchange   bytes out, status and headers back, on kept connections
 client     request -> answer, never an exception
 claims     due lanes leased, with their plan fixed in the same statement
 resends    what may be sent again, after that

@@ -10,13 +10,12 @@ from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
 
 from services.clock import Clock
 from services.notifier.model import Answer, Failure, Request
 from services.notifier.record.verdict import failure_of
 from services.notifier.send.addresses import BlockedAddressError, socket_factory
+from services.notifier.send.exchange import MalformedReplyError, Wire
 
 SAID_LENGTH = 200
 
@@ -37,55 +36,29 @@ class RestHookClient:
     def __init__(self, clock: Clock, *, private: bool, response_bytes: int) -> None:
         """Open lazily; `private` allows loopback and private networks, `response_bytes` caps what is read."""
         self._clock = clock
-        self._response_bytes = response_bytes
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                socket_factory=socket_factory(private=private),
-                limit=0,
-                ttl_dns_cache=10,
-                keepalive_timeout=30,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
-            auto_decompress=False,
-            trust_env=False,
-            skip_auto_headers=("User-Agent", "Content-Type"),
+        connector = aiohttp.TCPConnector(
+            socket_factory=socket_factory(private=private), limit=0, ttl_dns_cache=10, keepalive_timeout=30
         )
+        self._wire = Wire(connector, response_bytes=response_bytes)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        await self._wire.close()
 
     async def send(self, request: Request) -> Answer:
         """Try once within `request.deadline`; connect, headers and body together."""
         started = self._clock.monotonic()
         try:
             async with asyncio.timeout(request.deadline):
-                status, retry_after = await self._exchange(request)
-        except (TimeoutError, aiohttp.ClientError, ValueError, OSError) as error:
+                reply = await self._wire.exchange(request)
+        except (MalformedReplyError, TimeoutError, aiohttp.ClientError, ValueError, OSError) as error:
             failure, said = _classify(error, request.deadline)
             return Answer(None, failure, said[:SAID_LENGTH], self._took(started))
+        status = reply.status
         if 200 <= status < 300:
             return Answer(status, None, f"answered {status}", self._took(started))
+        retry_after = self._retry_after(reply.headers.get("Retry-After"))
         return Answer(status, failure_of(status), _in_words(status), self._took(started), retry_after)
-
-    async def _exchange(self, request: Request) -> tuple[int, float | None]:
-        headers = CIMultiDict(request.headers)
-        async with self._session.request(
-            request.method,
-            URL(request.url, encoded=True),
-            data=request.body,
-            headers=headers,
-            allow_redirects=False,
-        ) as response:
-            left = self._response_bytes
-            async for chunk in response.content.iter_any():
-                left -= len(chunk)
-                if left < 0:
-                    # Enough was read to know the status; a connection with more to say is not kept.
-                    response.close()
-                    break
-            return response.status, self._retry_after(response.headers.get("Retry-After"))
 
     def _retry_after(self, value: str | None) -> float | None:
         if value is None:
@@ -119,6 +92,8 @@ def _classify(error: Exception, deadline: float) -> tuple[Failure, str]:  # noqa
             return Failure.PROTOCOL, "the answer's body broke off"
         case aiohttp.InvalidURL():
             return Failure.UNSENDABLE, "the URL cannot be requested"
+        case MalformedReplyError():
+            return Failure.PROTOCOL, f"the answer is not HTTP: {error}"
         case aiohttp.ClientError():
             return Failure.PROTOCOL, f"the answer is not HTTP: {type(error).__name__}"
         case _:

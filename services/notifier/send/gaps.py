@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 from services.notifier import tables as t
 from services.notifier.model import LaneState
 from services.notifier.record.lane import Lane
@@ -19,28 +19,27 @@ def at_gap(lane: Lane, batches: Sequence[object]) -> bool:
     return lane.state is not LaneState.HANDSHAKE and not batches and bool(lane.batches())
 
 
-async def step_over(database: Database, clock: Clock, lanes: Sequence[Lane]) -> None:
+async def step_over(connection: Connection, database: Database, clock: Clock, lanes: Sequence[Lane]) -> None:
     """Move these lanes over the gaps they stand at, or end their plan right before; they are due again at once."""
     gap, lane = t.passed_over.c, t.lane
     names = [each.subscription for each in lanes]
-    async with database.write() as connection:
-        rows = await connection.execute(
-            sa.select(t.passed_over).where(gap.subscription_id.in_(names)).order_by(gap.first_number)
+    rows = await connection.execute(
+        sa.select(t.passed_over).where(gap.subscription_id.in_(names)).order_by(gap.first_number)
+    )
+    gaps: dict[str, list[Any]] = {}
+    for row in rows:
+        gaps.setdefault(row.subscription_id, []).append(row)
+    for each in sorted(lanes, key=lambda one: one.subscription):
+        moved = _moved(each, gaps.get(each.subscription, []))
+        if moved is None:
+            continue
+        owes = lane.c.last_number >= moved.get("next_number", each.next_number)
+        due = sa.case((owes, database.now(clock)), else_=lane.c.resend_due_at)
+        await connection.execute(
+            sa.update(lane)
+            .where(lane.c.subscription_id == each.subscription, lane.c.claim_id == each.claim)
+            .values(**moved, claim_id=None, due_at=due)
         )
-        gaps: dict[str, list[Any]] = {}
-        for row in rows:
-            gaps.setdefault(row.subscription_id, []).append(row)
-        for each in sorted(lanes, key=lambda one: one.subscription):
-            moved = _moved(each, gaps.get(each.subscription, []))
-            if moved is None:
-                continue
-            owes = lane.c.last_number >= moved.get("next_number", each.next_number)
-            due = sa.case((owes, database.now(clock)), else_=lane.c.resend_due_at)
-            await connection.execute(
-                sa.update(lane)
-                .where(lane.c.subscription_id == each.subscription, lane.c.claim_id == each.claim)
-                .values(**moved, claim_id=None, due_at=due)
-            )
 
 
 def _moved(lane: Lane, gaps: Sequence[Any]) -> dict[str, int] | None:

@@ -9,38 +9,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from schemas.event import EventType
 from services.database import Connection, UtcDateTime
+from services.notifier.hot import hot, listed
 from services.notifier.model import Batch, Owed, Resend
 from services.notifier.record.lane import Lane
 
 AT_ONCE = 8
 """Most numbers sent again in one turn."""
 
-_ROWS = """
+_FEW = "FROM resend WHERE subscription_id = w.id ORDER BY tries, number LIMIT :most"
+_NEXT = hot(
+    """
     SELECT r.subscription_id, r.number, r.tries, e.report_id, e.version, e.type, e.interaction, e.accepted_at, e.body
     FROM {next_ones}
     JOIN notification n ON n.subscription_id = r.subscription_id AND n.number = r.number
     JOIN event e ON e.seq = n.event_seq
     ORDER BY r.subscription_id, r.tries, r.number
-"""
-_FEW = "FROM resend WHERE subscription_id = w.id ORDER BY tries, number LIMIT :most"
-_POSTGRESQL = sa.text(
-    _ROWS.format(
-        next_ones="unnest(CAST(:lanes AS text[])) AS w(id) CROSS JOIN LATERAL"
-        f" (SELECT subscription_id, number, tries {_FEW}) r"
-    )
-).bindparams(sa.bindparam("lanes", type_=postgresql.ARRAY(sa.Text)))
-_SQLITE = sa.text(
-    _ROWS.format(
-        next_ones="(SELECT value AS id FROM json_each(:lanes)) w"
+    """,
+    [
+        sa.column("subscription_id"),
+        sa.column("number"),
+        sa.column("tries"),
+        sa.column("report_id"),
+        sa.column("version"),
+        sa.column("type"),
+        sa.column("interaction"),
+        sa.column("accepted_at", UtcDateTime()),
+        sa.column("body"),
+    ],
+    sqlite={
+        "next_ones": "(SELECT value AS id FROM json_each(:ids)) w"
         f" JOIN resend r ON r.subscription_id = w.id AND r.number IN (SELECT number {_FEW})"
-    )
-).columns(accepted_at=UtcDateTime())
+    },
+    postgresql={
+        "next_ones": "unnest(CAST(:ids AS text[])) AS w(id) CROSS JOIN LATERAL"
+        f" (SELECT subscription_id, number, tries {_FEW}) r"
+    },
+)
 
 
 async def load_resends(connection: Connection, lanes: Sequence[Lane]) -> dict[str, list[Resend]]:
@@ -48,11 +56,8 @@ async def load_resends(connection: Connection, lanes: Sequence[Lane]) -> dict[st
     wanted = [lane.subscription for lane in lanes if lane.resend_retry is not None]
     if not wanted:
         return {}
-    if connection.dialect.name == "sqlite":
-        named = {"lanes": orjson.dumps(wanted).decode(), "most": AT_ONCE}
-        rows = await connection.execute(_SQLITE, named)
-    else:
-        rows = await connection.execute(_POSTGRESQL, {"lanes": wanted, "most": AT_ONCE})
+    named = {"ids": listed(connection, wanted), "most": AT_ONCE}
+    rows = await connection.execute(_NEXT.of(connection), named)
     found: dict[str, list[Resend]] = {}
     for row in rows:
         again = Resend(Batch(row.subscription_id, [owed_of(row)]), row.tries)

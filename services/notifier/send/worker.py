@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from services import logs, metrics
@@ -20,9 +21,10 @@ from services.notifier.record.verdict import (
     SwitchOff,
     judge,
     judge_handshake,
+    judge_heartbeat,
     judge_resend,
 )
-from services.notifier.render import render_batch, render_handshake
+from services.notifier.render import render_batch, render_handshake, render_heartbeat
 from services.notifier.send.claims import Claimed, Room
 from services.notifier.send.client import HookClient
 from services.notifier.send.endpoints import Endpoints
@@ -58,7 +60,28 @@ class Sender:
             if not self._may_send(turn, claimed) or not await self._send_again(turn, resend):
                 return turn
         turn.resend_missing = claimed.lane.resend_retry is not None and not claimed.resends
+        if self._silent(turn) and self._may_send(turn, claimed):
+            await self._beat(turn)
         return turn
+
+    def _silent(self, turn: Turn) -> bool:
+        """Tell whether nothing was to be sent, for long enough that a heartbeat is."""
+        quiet = not (turn.tries or turn.resent or turn.resend_missing)
+        owes = turn.lane.next_number <= turn.lane.last_number
+        return quiet and not owes and turn.channel.heartbeat is not None and turn.lane.state is LaneState.OPEN
+
+    async def _beat(self, turn: Turn) -> None:
+        """Send a heartbeat. One that is not taken says nothing about what is owed, and the next one follows."""
+        at = self.clock.now()
+        request = render_heartbeat(
+            turn.channel, events=turn.lane.last_number, base=self.base, now=at, deadline=self.deadline
+        )
+        answer = await self._try(request, turn.lane.endpoint)
+        verdict = judge_heartbeat(answer, period=turn.channel.heartbeat or 0)
+        turn.tries.append(Tried(dict(request.headers)["webhook-id"], 0, 0, at, answer, verdict))
+        if isinstance(verdict, SwitchOff):
+            turn.status, turn.asleep = Status.OFF, True
+            turn.lane = turn.lane.after(verdict, 0, 0)
 
     def _may_send(self, turn: Turn, claimed: Claimed) -> bool:
         # A send starts only while the lease outlasts it, so no other notifier can be sending too.
@@ -162,21 +185,31 @@ class Deliverer:
         self._workers = workers
         self._finished = finished
         self._running: dict[asyncio.Task[None], Claimed] = {}
+        self._claiming = False
 
     @property
     def running(self) -> list[Claimed]:
         """The lanes that are being sent for."""
         return list(self._running.values())
 
-    def room(self) -> Room:
-        """Return how much may be claimed now."""
+    @contextlib.contextmanager
+    def room(self) -> Iterator[Room | None]:
+        """Hold the room for more lanes while they are claimed; yields `None` when there is none, or it is held."""
         retrying = sum(claimed.lane.retry > 0 for claimed in self._running.values())
-        return Room(
+        room = Room(
             fresh=self._workers - (len(self._running) - retrying),
             retries=max(1, self._workers // 2) - retrying,
             full=self._sender.endpoints.full(),
             at=self._sender.endpoints.room,
         )
+        if self._claiming or (room.fresh <= 0 and room.retries <= 0):
+            yield None
+            return
+        self._claiming = True
+        try:
+            yield room
+        finally:
+            self._claiming = False
 
     def start(self, claimed: Claimed) -> None:
         """Begin a lane's turn; it always ends in `finished`."""

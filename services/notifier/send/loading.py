@@ -1,0 +1,223 @@
+"""What do leased lanes carry? Their channels, and of what they owe as much as one turn takes, in bytes and in number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import orjson
+import sqlalchemy as sa
+
+from schemas.event import EventType, Interaction
+from services.database import Connection, UtcDateTime
+from services.notifier.hot import hot, listed
+from services.notifier.model import Batch, Channel, LaneState, Owed, Status
+from services.notifier.record.lane import Lane
+from services.notifier.send.bodies import Bodies
+
+MOST_NUMBERS: Final = 256
+MOST_BYTES: Final = 2**20
+"""Most notifications, and bytes of reports, loaded for one lane at a time; but always its next batch."""
+MOST_BYTES_AT_ONCE: Final = 32 * 2**20
+"""Most bytes of reports loaded with one claim; beyond that a lane gets its next batch only."""
+
+_CHANNELS = hot("""
+    SELECT id AS subscription_id, kind, status, endpoint, mime, content, criteria, headers, timeout,
+           heartbeat, version AS subscription_version
+    FROM subscription WHERE id {ids}
+""")
+
+_OWED = hot(
+    """
+    SELECT w.id, n.number, e.event_id, e.report_id, e.version, e.type, e.interaction, e.accepted_at, length(e.body)
+    FROM {wanted}
+    JOIN {owed}
+    JOIN event e ON e.seq = n.event_seq
+    ORDER BY w.id, n.number
+    """,
+    [
+        sa.column("subscription_id"),
+        sa.column("number"),
+        sa.column("event_id"),
+        sa.column("report_id"),
+        sa.column("version"),
+        sa.column("type"),
+        sa.column("interaction"),
+        sa.column("accepted_at", UtcDateTime()),
+        sa.column("size"),
+    ],
+    sqlite={
+        "wanted": "(SELECT value ->> 0 AS id, value ->> 1 AS first, value ->> 2 AS last FROM json_each(:wanted)) AS w",
+        "owed": "notification n ON n.subscription_id = w.id AND n.number BETWEEN w.first AND w.last",
+    },
+    postgresql={
+        "wanted": "unnest(CAST(:ids AS text[]), CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[]))"
+        " AS w(id, first, last)",
+        # The limit changes nothing but the planner's mind: it expects so many rows of each lane that it would go
+        # through every event there is.
+        "owed": "LATERAL (SELECT number, event_seq FROM notification WHERE subscription_id = w.id"
+        " AND number BETWEEN w.first AND w.last ORDER BY number LIMIT w.last - w.first + 1) n ON true",
+    },
+)
+
+_BODIES = hot("SELECT event_id, body FROM event WHERE event_id {ids}")
+
+
+class Number(NamedTuple):
+    """A row of `_OWED`."""
+
+    subscription_id: str
+    number: int
+    event_id: str
+    report_id: str
+    version: int
+    type: str
+    interaction: Interaction
+    accepted_at: datetime
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one lane carries: no batch when its turn is a handshake."""
+
+    channel: Channel
+    batches: Sequence[Batch]
+
+
+async def load(connection: Connection, lanes: Sequence[Lane], bodies: Bodies) -> dict[str, Load]:
+    """Return what each of these lanes carries, by subscription; one that was deleted meanwhile is left out."""
+    rows = await connection.execute(
+        _CHANNELS.of(connection), {"ids": listed(connection, [lane.subscription for lane in lanes])}
+    )
+    channels = {row.subscription_id: channel_of(row) for row in rows}
+    owed = await _owed(connection, [lane for lane in lanes if lane.subscription in channels])
+    chosen, left, known = {}, MOST_BYTES_AT_ONCE, set[str]()
+    for lane in lanes:
+        if lane.subscription in channels:
+            carries = _carries_reports(channels[lane.subscription])
+            batches, size = choose(
+                lane, owed.get(lane.subscription, {}), known, min(left, MOST_BYTES) if carries else None
+            )
+            chosen[lane.subscription], left = batches, left - size
+    reports = await _reports(connection, known, bodies)
+    return {
+        name: Load(channels[name], [_batch(name, batch, reports) for batch in batches])
+        for name, batches in chosen.items()
+    }
+
+
+async def _owed(connection: Connection, lanes: Sequence[Lane]) -> dict[str, dict[int, Number]]:
+    wanted = [window for lane in lanes if (window := _window(lane)) is not None]
+    if not wanted:
+        return {}
+    if connection.dialect.name == "sqlite":
+        rows = await connection.execute(_OWED.sqlite, {"wanted": orjson.dumps(wanted).decode()})
+    else:
+        ids, firsts, lasts = (list(column) for column in zip(*wanted, strict=True))
+        rows = await connection.execute(_OWED.postgresql, {"ids": ids, "firsts": firsts, "lasts": lasts})
+    found: dict[str, dict[int, Number]] = {}
+    for row in rows:
+        number = Number(*row)
+        found.setdefault(number.subscription_id, {})[number.number] = number
+    return found
+
+
+def _window(lane: Lane) -> tuple[str, int, int] | None:
+    """Return the numbers of a lane that are looked at."""
+    if lane.state is LaneState.HANDSHAKE:
+        return None
+    last = None
+    for _, batch_last in lane.batches():
+        if last is not None and batch_last - lane.next_number + 1 > MOST_NUMBERS:
+            break
+        last = batch_last
+    return None if last is None else (lane.subscription, lane.next_number, last)
+
+
+def choose(
+    lane: Lane, owed: Mapping[int, Number], known: set[str], at_most: int | None
+) -> tuple[list[list[Number]], int]:
+    """Return the next batches of a lane, and how many bytes of reports they add to those of the `known` events.
+
+    `at_most` bounds the bytes, but the next batch is always among them; `None`: nothing is carried. The events of
+    the batches are added to those known. A batch of which something is not there ends the turn before it.
+    """
+    batches: list[list[Number]] = []
+    total = 0
+    for first, last in lane.batches():
+        batch = [owed[number] for number in range(first, last + 1) if number in owed]
+        if len(batch) <= last - first:
+            break
+        if at_most is not None:
+            new = {each.event_id: each.size for each in batch if each.event_id not in known}
+            size = sum(new.values())
+            if batches and total + size > at_most:
+                break
+            total += size
+            known.update(new)
+        batches.append(batch)
+    return batches, total
+
+
+async def _reports(connection: Connection, events: set[str], bodies: Bodies) -> dict[str, bytes]:
+    """Return the reports of these events, by event id."""
+    found = {}
+    missing = []
+    for event_id in events:
+        body = bodies.get(event_id)
+        if body is None:
+            missing.append(event_id)
+        else:
+            found[event_id] = body
+    if missing:
+        rows = await connection.execute(_BODIES.of(connection), {"ids": listed(connection, missing)})
+        for event_id, body in rows:
+            found[event_id] = body
+            bodies.keep(event_id, body)
+    return found
+
+
+def _carries_reports(channel: Channel) -> bool:
+    return channel.mime is not None if channel.kind == "classic" else channel.content == "full-resource"
+
+
+def _batch(subscription: str, batch: Sequence[Number], reports: Mapping[str, bytes]) -> Batch:
+    return Batch(
+        subscription,
+        [
+            Owed(
+                each.number,
+                each.report_id,
+                each.version,
+                EventType(each.type),
+                each.interaction,
+                each.accepted_at,
+                reports.get(each.event_id, b""),
+            )
+            for each in batch
+        ],
+    )
+
+
+def channel_of(row: Any) -> Channel:
+    """Return the channel from a row of `subscription` (its version as `subscription_version`)."""
+    headers = tuple(
+        (name.strip(), value.strip())
+        for name, _, value in (header.partition(":") for header in orjson.loads(row.headers))
+    )
+    return Channel(
+        subscription=row.subscription_id,
+        kind=row.kind,
+        status=Status(row.status),
+        endpoint=row.endpoint,
+        mime=row.mime,
+        content=row.content,
+        topic=row.criteria if row.kind == "topic" else None,
+        headers=headers,
+        timeout=row.timeout,
+        version=row.subscription_version,
+        heartbeat=row.heartbeat,
+    )
