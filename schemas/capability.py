@@ -17,7 +17,8 @@ from schemas.fhir import (
     PERFORMANCE_PROFILE,
     QUALITY_PROFILE,
 )
-from schemas.search.parameters import ALL
+from schemas.search import subscription
+from schemas.search.parameters import ALL, SearchParameter
 from schemas.topics import topics
 
 _DATE = "2026-11-22"
@@ -27,7 +28,14 @@ _GUIDES = (
     "http://hl7.org/fhir/us/davinci-vbpr/ImplementationGuide/hl7.fhir.us.davinci-vbpr",
     "http://hl7.org/fhir/uv/subscriptions-backport/ImplementationGuide/hl7.fhir.uv.subscriptions-backport",
 )
+_BACKPORT_SERVER = (
+    "http://hl7.org/fhir/uv/subscriptions-backport/CapabilityStatement/backport-subscription-server-r4"
+)
+_BACKPORT_OPERATION = (
+    "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-"
+)
 _R4 = "http://hl7.org/fhir/SearchParameter/"
+_VALIDATE = "http://hl7.org/fhir/OperationDefinition/Resource-validate"
 
 
 @cache
@@ -45,6 +53,7 @@ def capability_statement(base_url: str) -> dict[str, Any]:
         "implementation": {"description": "VBPR reports and their Subscriptions", "url": base_url},
         "fhirVersion": "4.0.1",
         "format": ["json", "application/fhir+json"],
+        "instantiates": [_BACKPORT_SERVER],
         "implementationGuide": list(_GUIDES),
         "rest": [
             {
@@ -55,6 +64,7 @@ def capability_statement(base_url: str) -> dict[str, Any]:
                     _party("Organization"),
                     _party("Group"),
                     _subscription(),
+                    _topic(),
                 ],
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],
             }
@@ -77,6 +87,7 @@ def _stored() -> dict[str, Any]:
         "conditionalRead": "not-match",
         "conditionalUpdate": False,
         "conditionalDelete": "not-supported",
+        "operation": [{"name": "validate", "definition": _VALIDATE}],
     }
 
 
@@ -88,12 +99,7 @@ def _measure_report() -> dict[str, Any]:
         **_stored(),
         "referencePolicy": ["literal", "logical"],
         "searchParam": [
-            {
-                "name": spelling,
-                "definition": parameter.url,
-                "type": parameter.type.value,
-                "documentation": parameter.documentation,
-            }
+            _parameter(parameter, spelling)
             for parameter in ALL
             for spelling in (parameter.name, *parameter.aliases)
         ],
@@ -128,5 +134,37 @@ def _subscription() -> dict[str, Any]:
         "type": "Subscription",
         "supportedProfile": [BACKPORT_SUBSCRIPTION_PROFILE],
         "documentation": "Classic criteria on MeasureReport, or a topic; channel rest-hook.",
-        "interaction": _interactions("create", "read", "update", "delete", "search-type"),
+        "interaction": _interactions(
+            "create", "read", "vread", "update", "patch", "delete", "history-instance", "search-type"
+        ),
+        "versioning": "versioned-update",
+        "readHistory": True,
+        "updateCreate": True,
+        "searchParam": [_parameter(parameter, parameter.name) for parameter in subscription.ALL],
+        "operation": [
+            {"name": "status", "definition": f"{_BACKPORT_OPERATION}status"},
+            {"name": "events", "definition": f"{_BACKPORT_OPERATION}events"},
+            {"name": "resend", "definition": f"{_BACKPORT_OPERATION}resend"},
+            {"name": "preview", "definition": f"{OURS}OperationDefinition/Subscription-preview"},
+            {"name": "explain", "definition": f"{OURS}OperationDefinition/Subscription-explain"},
+        ],
+    }
+
+
+def _topic() -> dict[str, Any]:
+    code = {"name": "code", "definition": _R4 + "Basic-code", "type": "token"}
+    return {
+        "type": "Basic",
+        "documentation": "The topics, code http://hl7.org/fhir/fhir-types|SubscriptionTopic.",
+        "interaction": _interactions("read", "search-type"),
+        "searchParam": [code],
+    }
+
+
+def _parameter(parameter: SearchParameter, spelling: str) -> dict[str, str]:
+    return {
+        "name": spelling,
+        "definition": parameter.url,
+        "type": parameter.type.value,
+        "documentation": parameter.documentation,
     }

@@ -144,8 +144,9 @@ def parse_search(
     base_url: str,
     lenient: bool,
     parameters: Mapping[str, SearchParameter] = MEASURE_REPORT,
+    type: str = "MeasureReport",  # noqa: A002  # FHIR's word, and the field's of Query
 ) -> Search:
-    """Return what a search on MeasureReport asks; `query` is the part of the URL after `?`.
+    """Return what a search on resources of a type asks; `query` is the part of the URL after `?`.
 
     Empty parameters are ignored, as FHIR says, and with `lenient` unknown ones too (`Prefer:
     handling=lenient`). A value that no report can have finds nothing and is no error.
@@ -153,7 +154,7 @@ def parse_search(
     Raises:
         CriteriaError: anything in it is malformed or not supported; all findings at once.
     """
-    dialect = _Dialect("MeasureReport", base_url, strict=False, parameters=parameters)
+    dialect = _Dialect(type, base_url, strict=False, parameters=parameters)
     wanted: list[tuple[str, str | None]] = []
     result: list[tuple[str, str]] = []
     ignored: list[str] = []
@@ -165,7 +166,7 @@ def parse_search(
             ignored.append(name)
         else:
             wanted.append((name, value))
-    return Search(Query("MeasureReport", _terms(wanted, dialect, None)), tuple(result), tuple(ignored))
+    return Search(Query(type, _terms(wanted, dialect, None)), tuple(result), tuple(ignored))
 
 
 def _pairs(query: str, expression: str | None) -> list[tuple[str, str | None]]:

@@ -7,6 +7,7 @@ Source: FHIR R4 search 3.1.1.4.12, relative and absolute references to the same 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _VERSION = re.compile(r"/_history/[^/]+$")
 _LOCAL = re.compile(r"(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})")
@@ -14,6 +15,7 @@ _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 
 
+@lru_cache(maxsize=8192)  # a payer's reports name the same few organisations
 def comparable(reference: str, base_url: str) -> str:
     """Return the form in which a reference is compared; `base_url` is our own, with or without a last slash."""
     own = base_url.rstrip("/") + "/"

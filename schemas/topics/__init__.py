@@ -43,6 +43,8 @@ class Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
     can_filter_by: tuple[str, ...]
     """Names of search parameters of `schemas.search.parameters`."""
     notification_shape: NotificationShape
+    crosses: str | None = None
+    """The filter that gives the bound, if the topic tells of crossings alone; it has to be given then."""
 
 
 @cache

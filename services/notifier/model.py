@@ -48,6 +48,8 @@ class Channel:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     timeout: int | None = None
     version: int = 1
+    heartbeat: int | None = None
+    """Seconds of silence before a notification that carries nothing; `None`: none is sent (R-120)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ def sweeps(settings: Settings) -> dict[str, Sweep]:
         "seen_event": (settings.keep_event_ids_days, seen_events),
         "attempt": (settings.keep_attempts_days, lambda days: in_order_of_age(t.attempt, days)),
         "dead_letter": (settings.keep_dead_letters_days, dead_letters),
+        "subscription_version": (settings.keep_subscription_versions_days, former_versions),
         "audit": (settings.keep_audit_days, lambda days: in_order_of_age(t.audit, days)),
     }
     return {table: make(days) for table, (days, make) in wanted.items() if days}
@@ -117,6 +118,28 @@ def seen_events(days: int) -> Sweep:
         await connection.execute(rise, named)
         gone = (await connection.execute(delete, named)).rowcount
         return Swept(gone, more=gone == AT_ONCE)
+
+    return sweep
+
+
+def former_versions(days: int) -> Sweep:
+    """Return the sweep of versions of Subscriptions; the one a Subscription is at stays, however old."""
+    former, s = t.subscription_version.c, t.subscription.c
+    key = ("subscription_id", "version")
+    oldest = (
+        sa.select(*(former[name].label(f"of_{name}") for name in key))
+        .join(t.subscription, s.id == former.subscription_id)
+        .where(former.at < sa.bindparam("cutoff", type_=former.at.type), former.version < s.version)
+        .order_by(former.at)
+        .limit(AT_ONCE)
+    )
+
+    async def sweep(connection: Connection, now: datetime) -> Swept:
+        found = (await connection.execute(oldest, {"cutoff": now - timedelta(days=days)})).mappings().all()
+        if found:
+            rows = [dict(row) for row in found]
+            await connection.execute(_by_key(t.subscription_version, *key), rows)
+        return Swept(len(found), more=len(found) == AT_ONCE)
 
     return sweep
 

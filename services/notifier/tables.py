@@ -25,6 +25,9 @@ subscription = sa.Table(
     sa.Column("content", sa.String(16)),  # empty, id-only, full-resource; topic only
     sa.Column("headers", sa.Text, nullable=False),  # JSON array of "Name: value"; may hold secrets
     sa.Column("timeout", sa.Integer),  # seconds the subscriber asked for
+    sa.Column("heartbeat", sa.Integer),  # seconds of silence before a heartbeat; NULL: none
+    sa.Column("latest_only", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("ends_at", UtcDateTime),  # NULL: it goes on
     sa.Column("client", sa.Text, nullable=False),  # principal that created it
     sa.Column("role", sa.String(16), nullable=False),
     sa.Column("organisations", sa.Text, nullable=False),  # JSON array; what the principal stands for
@@ -38,6 +41,22 @@ subscription = sa.Table(
 sa.Index("subscription_waiting", subscription.c.status, subscription.c.status_since, subscription.c.id,
          postgresql_where=sa.text("status IN ('error', 'off') AND NOT deleted"),
          sqlite_where=sa.text("status IN ('error', 'off') AND NOT deleted"))  # fmt: skip
+_ENDING = "ends_at IS NOT NULL AND NOT deleted AND status <> 'off'"
+sa.Index("subscription_ending", subscription.c.ends_at, subscription.c.id,
+         postgresql_where=sa.text(_ENDING), sqlite_where=sa.text(_ENDING))  # fmt: skip
+
+subscription_version = sa.Table(
+    "subscription_version",
+    metadata,
+    sa.Column("subscription_id", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("resource", sa.LargeBinary, nullable=False),
+    sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False, index=True),
+)
+"""Every version of every Subscription, the current one too; written by whoever moves `subscription.version`."""
 
 revision = sa.Table(
     "revision",
@@ -110,7 +129,9 @@ event = sa.Table(
     sa.Column("previous_facets", sa.Text),
     sa.Column("traceparent", sa.Text),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("series", sa.Text),  # reports that follow one another (`match.series`); NULL: none
     sa.Index("event_contract", "contract", "seq"),
+    sa.Index("event_series", "series", "seq"),
     sa.Index("event_report", "report_id", "version"),
 )
 """Every event read, whoever it matched: previews, catch-up and thresholds run over it."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import sqlalchemy as sa
 from aiohttp import web
 
 from schemas.capability import capability_statement
@@ -24,15 +23,20 @@ from services.notifier.send.claims import release_all
 from services.notifier.send.client import HookClient, RestHookClient
 from services.notifier.send.delivery import Delivery
 from services.notifier.send.endpoints import Endpoints
+from services.notifier.send.jumps import IDLE as CLOCK_IDLE
+from services.notifier.send.jumps import ClockJumps
 from services.notifier.send.leases import Leases
 from services.notifier.send.notices import Notices
 from services.notifier.send.worker import Sender
 from services.notifier.subscriptions.channels import EndpointPolicy
 from services.notifier.subscriptions.http import SubscriptionRoutes
-from services.notifier.subscriptions.store import SubscriptionStore
+from services.notifier.subscriptions.operations import OperationRoutes
 from services.notifier.subscriptions.timers import Patience, StatusTimers
+from services.notifier.subscriptions.topics_http import TopicRoutes
+from services.notifier.subscriptions.trial_http import TrialRoutes
 from services.notifier.watch.gauges import Gauges
 from services.notifier.watch.pages.overview import mount_ops
+from services.readiness import database_trouble
 from services.retention import IDLE, Pruner
 from services.settings import Settings
 from services.wakeup import Wakeup
@@ -61,17 +65,6 @@ class Notifier:
         self._stopping = False
         owed = Wakeup()
         live = LiveIndex(database, settings.fhir_base)
-        intake = Intake(
-            database,
-            clock,
-            source,
-            live,
-            log_name=log_name,
-            wait=settings.poll_seconds,
-            owed=owed,
-            witness=witness,
-        )
-        self._reading = intake
         self._client = client
         sender = Sender(
             client=self._client,
@@ -84,31 +77,60 @@ class Notifier:
             stopping=lambda: self._stopping,
         )
         self._delivery = Delivery(database, clock, sender, workers=settings.workers, owed=owed)
+        intake = Intake(
+            database,
+            clock,
+            source,
+            live,
+            log_name=log_name,
+            wait=settings.poll_seconds,
+            outgoing=self._delivery.transaction,
+            witness=witness,
+        )
+        self._reading = intake
         self._notices = Notices(database, owed)
         self._routes = SubscriptionRoutes(
-            SubscriptionStore(database, clock),
+            database,
+            clock,
             base=settings.fhir_base,
             policy=EndpointPolicy(settings.allow_http_endpoints, settings.allow_private_endpoints),
             depth=settings.max_json_depth,
             changed=owed.set,
         )
+        self._trials = TrialRoutes(
+            database,
+            clock,
+            base=settings.fhir_base,
+            policy=EndpointPolicy(settings.allow_http_endpoints, settings.allow_private_endpoints),
+            depth=settings.max_json_depth,
+        )
+        self._operations = OperationRoutes(
+            database, clock, base=settings.fhir_base, depth=settings.max_json_depth, owed=owed
+        )
         timers = StatusTimers(database, clock, Patience.of_days(settings.error_days, settings.off_days))
         poll = settings.poll_seconds
-        self._intake = Loop("intake", intake.step, idle=poll)
+        self._intake = Loop("intake", intake.step, wake=source.wake, idle=poll)
         self.loops = [
             self._intake,
             Loop("consumer lag", intake.lag, idle=5.0),
-            Loop("claim", self._delivery.claim_due, wake=owed, idle=poll),
+            Loop("deliver", self._delivery.step, wake=owed, idle=poll),
             Loop("notices", self._notices.listen, idle=5.0),
             Loop("heartbeat", self._delivery.heartbeat, idle=settings.lease_seconds / 3),
-            Loop("record", self._delivery.record_finished, wake=self._delivery.finished, idle=poll),
             Loop("gauges", Gauges(database, clock).step, idle=5.0),
             Loop("retention", Pruner(database, clock, sweeps(settings)).step, idle=IDLE),
+            Loop(
+                "clock",
+                ClockJumps(database, clock, longest=max(settings.retry_schedule, default=0.0)).step,
+                idle=CLOCK_IDLE,
+            ),
             Loop("status timers", timers.step, idle=10.0),
         ]
 
     def mount(self, app: web.Application) -> None:
         """Add Subscription, and `metadata` unless the publisher beside it has: it is the same from each."""
+        TopicRoutes(base=self._base).mount(app)
+        self._trials.mount(app)
+        self._operations.mount(app)
         self._routes.mount(app)
         path = f"{urlsplit(self._base).path}/metadata"
         if all(resource.canonical != path for resource in app.router.resources()):
@@ -123,15 +145,7 @@ class Notifier:
 
     async def ready(self) -> Mapping[str, str | None]:
         """Answer whether the database is there and the log is being read."""
-        return {"notifier database": await self._database_check(), "event log": self._log_check()}
-
-    async def _database_check(self) -> str | None:
-        try:
-            async with self._database.read() as connection:
-                await connection.execute(sa.text("SELECT 1"))
-        except Exception as error:  # noqa: BLE001  # whatever keeps it from answering makes us not ready
-            return f"the database does not answer: {type(error).__name__}"
-        return None
+        return {"notifier_database": await database_trouble(self._database), "event_log": self._log_check()}
 
     def _log_check(self) -> str | None:
         if self._reading.stopped is not None:

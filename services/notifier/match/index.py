@@ -19,6 +19,7 @@ from schemas.search.predicate import Predicate, compile_terms
 from schemas.search.values import Term
 from schemas.topics import Trigger
 from services.notifier.match.columns import Column, Place, Plan, Signature, plan, read
+from services.notifier.match.crossing import Crossing, crossing
 from services.notifier.match.interest import GONE, EventView, Interest, triggered
 
 
@@ -28,6 +29,7 @@ class _Audience:
 
     triggers: tuple[Trigger, ...]
     also_previous: bool
+    crosses: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -53,6 +55,7 @@ class MatchIndex:
         """Start empty."""
         self._audiences: dict[_Audience, _Tables] = {}
         self._interests: dict[str, Interest] = {}
+        self._crossings: dict[str, Crossing] = {}
         self._conditions: WeakValueDictionary[tuple[Term, ...], _Condition] = WeakValueDictionary()
 
     def __len__(self) -> int:
@@ -67,6 +70,8 @@ class MatchIndex:
         self._interests[interest.subscription] = interest
         audience, planned = _audience(interest), plan(interest.query)
         condition = self._condition(planned.residual)
+        if interest.crosses is not None:
+            self._crossings[interest.subscription] = crossing(interest.query.terms, interest.crosses)
         for place in _places(interest, planned):
             tables = self._audiences.setdefault(audience, {})
             cell = tables.setdefault(planned.signature, {}).setdefault(place, {})
@@ -75,6 +80,7 @@ class MatchIndex:
     def remove(self, subscription: str) -> None:
         """Forget a subscription; one that is not here is no error."""
         interest = self._interests.pop(subscription, None)
+        self._crossings.pop(subscription, None)
         if interest is None:
             return
         audience, planned = _audience(interest), plan(interest.query)
@@ -89,19 +95,38 @@ class MatchIndex:
             _drop_empty(tables, planned.signature)
             _drop_empty(self._audiences, audience)
 
-    def match(self, event: EventView) -> list[str]:
-        """Return the ids of the subscriptions the event fires, each once, in text order."""
+    @property
+    def watches_crossings(self) -> bool:
+        """Whether anybody asked for crossings: only then is it worth finding out what came before an event."""
+        return bool(self._crossings)
+
+    def match(self, event: EventView, predecessor: Facets | None = None) -> list[str]:
+        """Return the ids of the subscriptions the event fires, each once, in text order.
+
+        Crossings are judged against what the event supersedes, else against the `predecessor` in its series.
+        """
         organisations = (*parties(event.facets), EVERY_ORGANISATION)
         superseded = event.previous_facets if event.type in GONE else None
         found: set[str] = set()
         for audience, tables in self._audiences.items():
             if not triggered(audience.triggers, event):
                 continue
+            if audience.crosses:
+                found |= self._crossed(tables, event, organisations, predecessor)
+                continue
             _collect(tables, event.facets, organisations, event.time, found)
             if audience.also_previous and superseded is not None:
                 # Judged by what it was, shown to the parties of what it is.
                 _collect(tables, superseded, organisations, event.time, found)
         return sorted(found)
+
+    def _crossed(
+        self, tables: _Tables, event: EventView, organisations: tuple[str, ...], predecessor: Facets | None
+    ) -> set[str]:
+        before = predecessor if event.previous_facets is None else event.previous_facets
+        met: set[str] = set()
+        _collect(tables, event.facets, organisations, event.time, met)
+        return {each for each in met if self._crossings[each](event.facets, before, event.time)}
 
     def _condition(self, residual: tuple[Term, ...]) -> _Condition:
         condition = self._conditions.get(residual)
@@ -125,7 +150,7 @@ def _collect(
 
 
 def _audience(interest: Interest) -> _Audience:
-    return _Audience(interest.triggers, interest.also_previous)
+    return _Audience(interest.triggers, interest.also_previous, interest.crosses is not None)
 
 
 def _drop_empty(holder: dict[Any, Any], key: object) -> None:

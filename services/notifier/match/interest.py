@@ -50,6 +50,8 @@ class Interest:
     triggers: tuple[Trigger, ...]
     also_previous: bool
     """Whether a withdrawal or deletion is judged on the superseded facets as well."""
+    crosses: str | None = None
+    """The parameter whose bound has to be crossed; `None`: to meet the query is enough."""
 
     @classmethod
     def classic(cls, subscription: str, organisations: frozenset[str], query: Query) -> Interest:
@@ -61,7 +63,8 @@ class Interest:
         cls, subscription: str, organisations: frozenset[str], query: Query, topic: Topic
     ) -> Interest:
         """Return the interest of a topic Subscription; `query` holds its filters."""
-        return cls(subscription, organisations, query, topic.triggers, also_previous=True)
+        crosses = topic.crosses
+        return cls(subscription, organisations, query, topic.triggers, crosses is None, crosses)
 
 
 CLASSIC_TRIGGERS: Final = tuple(Trigger(event) for event in EventType if event is not EventType.DELETED)

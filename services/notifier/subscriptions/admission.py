@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from schemas.fhir import BACKPORT_FILTER
 from schemas.outcome import FhirError, Issue
 from schemas.search.grammar import CriteriaError, parse_criteria, parse_filter
+from schemas.search.syntax import pairs
 from schemas.search.values import Query, Term
 from schemas.structure.gate import check_structure
 from schemas.topics import Topic, find, topics
@@ -34,12 +36,13 @@ class Admitted:
     criteria: str
     filters: tuple[str, ...]
     channel: AskedChannel
+    ends_at: datetime | None
     resource: Mapping[str, Any]
     """As sent, without what the server manages: id, version, time, status, error."""
 
 
-def admit(resource: dict[str, Any], *, base_url: str, policy: EndpointPolicy) -> Admitted:
-    """Return what was asked.
+def admit(resource: dict[str, Any], *, base_url: str, policy: EndpointPolicy, now: datetime) -> Admitted:
+    """Return what was asked, `now`: an `end` has to lie ahead.
 
     Raises:
         FhirError: 400 for what is not a Subscription by its structure, 422 for what will not be honoured; every
@@ -52,7 +55,8 @@ def admit(resource: dict[str, Any], *, base_url: str, policy: EndpointPolicy) ->
     filters = _filters(resource)
     status, issues = _status(resource["status"])
     channel, found = read_channel(resource["channel"], kind, policy)
-    issues += [*found, *_elements(resource, kind)]
+    ends_at, late = _end(resource, now, status)
+    issues += [*found, *late, *_elements(resource, kind)]
     try:
         interest_terms(kind, criteria, filters, base_url=base_url)
     except FhirError as error:
@@ -60,7 +64,7 @@ def admit(resource: dict[str, Any], *, base_url: str, policy: EndpointPolicy) ->
         raise FhirError(400 if malformed and not issues else 422, *error.issues, *issues) from None
     if issues:
         raise FhirError(422, *issues)
-    return Admitted(kind, status, criteria, filters, channel, _kept(resource))
+    return Admitted(kind, status, criteria, filters, channel, ends_at, _kept(resource))
 
 
 def interest_terms(
@@ -85,9 +89,31 @@ def interest_terms(
             continue
         issues += _not_filterable(topic, found, at)
         terms += found
+    if (
+        topic.crosses is not None
+        and not issues
+        and all(term.parameter.name != topic.crosses for term in terms)
+    ):
+        said = f"{topic.title!r} needs the filter {topic.crosses}, the bound to watch: weighted-avg-star$lt3.5 say"
+        issues.append(Issue("error", "required", said, "Subscription.criteria"))
     if issues:
         raise FhirError(422, *issues)
     return Query("MeasureReport", tuple(terms))
+
+
+def term_texts(kind: SubscriptionKind, criteria: str, filters: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the text of every term of admitted criteria or filters, in the order of `interest_terms`."""
+    queries = [criteria.partition("?")[2]] if kind == "classic" else [_query_of(each) for each in filters]
+    return tuple(
+        f"{name.removeprefix('MeasureReport.')}={value}"
+        for query in queries
+        for name, value in pairs(query)
+        if kind == "topic" or name != "_format"
+    )
+
+
+def _query_of(text: str) -> str:
+    return text.removeprefix("MeasureReport?")
 
 
 def interest(
@@ -146,10 +172,18 @@ def _elements(resource: dict[str, Any], kind: SubscriptionKind) -> list[Issue]:
         elif kind == "classic":
             said = "filters belong to topic Subscriptions; put the search into the criteria"
             issues.append(Issue("error", "not-supported", said, at))
-    if "end" in resource:
-        said = "an end is not observed; leave it out and set status to off, or delete the Subscription"
-        issues.append(Issue("error", "not-supported", said, "Subscription.end"))
     return issues
+
+
+def _end(resource: dict[str, Any], now: datetime, asked: Status) -> tuple[datetime | None, list[Issue]]:
+    """Return when it ends; one that is switched off may have ended."""
+    if "end" not in resource:
+        return None, []
+    ends_at = datetime.fromisoformat(resource["end"])
+    if ends_at > now or asked is Status.OFF:
+        return ends_at, []
+    said = f"found {resource['end']}, which has passed; expected an instant ahead, or none"
+    return ends_at, [Issue("error", "business-rule", said, "Subscription.end")]
 
 
 def _status(found: str) -> tuple[Status, list[Issue]]:

@@ -31,6 +31,8 @@ MOST_URL = 2048
 DEFAULT_BATCH = 10
 """Events in one Bundle when the subscriber names no `max-count`."""
 MOST_BATCH = 50
+LEAST_HEARTBEAT, MOST_HEARTBEAT = 10, 86_400
+"""Seconds between heartbeats that may be asked for."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset(
@@ -58,6 +60,7 @@ class AskedChannel:
     content: Content | None
     headers: tuple[str, ...]
     timeout: int | None
+    heartbeat: int | None
     batch_size: int
 
 
@@ -80,6 +83,7 @@ def read_channel(
         content=_CONTENTS.get(_content(channel) or ""),
         headers=tuple(channel.get("header", [])),
         timeout=given.get(BACKPORT_TIMEOUT, {}).get("valueUnsignedInt"),
+        heartbeat=given.get(BACKPORT_HEARTBEAT, {}).get("valueUnsignedInt"),
         batch_size=1 if kind == "classic" else max(1, min(int(most), MOST_BATCH)),
     ), issues
 
@@ -197,9 +201,17 @@ def _extensions(channel: dict[str, Any], kind: SubscriptionKind) -> Iterator[Iss
                 "Backport extensions belong to topic Subscriptions; criteria here are a search", at
             )
         elif url == BACKPORT_HEARTBEAT:
-            yield _unsupported("heartbeats are not sent; leave out backport-heartbeat-period", at)
+            yield from _heartbeat(item.get("valueUnsignedInt", 0), at)
         elif url == BACKPORT_TIMEOUT and not 1 <= item.get("valueUnsignedInt", 0) <= MOST_SECONDS:
             yield Issue("error", "value", f"backport-timeout is 1 to {MOST_SECONDS:g} seconds", at)
+
+
+def _heartbeat(seconds: int, at: str) -> Iterator[Issue]:
+    if not LEAST_HEARTBEAT <= seconds <= MOST_HEARTBEAT:
+        said = (
+            f"found a heartbeat period of {seconds} s; expected {LEAST_HEARTBEAT} to {MOST_HEARTBEAT} seconds"
+        )
+        yield Issue("error", "value", said, at)
 
 
 def _headers(headers: list[str]) -> Iterator[Issue]:

@@ -1,35 +1,36 @@
-"""`/fhir/Subscription`: create, read, update, delete, and search by what a subscriber looks for.
+"""`/fhir/Subscription`: create, read, update, patch, delete, search, history.
 
 Source: R4 http.html; Subscriptions R5 Backport 1.1 (R-001, R-010…R-016).
 """
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
+from schemas.json_patch import apply_patch
 from schemas.outcome import refuse
 from schemas.raw_json import parse
+from services.clock import Clock
+from services.database import Database
 from services.fhir_http import json_response, read_body, version_headers
-from services.notifier import tables as t
+from services.notifier.subscriptions import search, versions
 from services.notifier.subscriptions.admission import Admitted, admit
 from services.notifier.subscriptions.channels import EndpointPolicy
-from services.notifier.subscriptions.store import Stored, SubscriptionStore
+from services.notifier.subscriptions.history import history_bundle
+from services.notifier.subscriptions.requests import if_match, lenient, logical_id
+from services.notifier.subscriptions.store import SubscriptionStore
+from services.notifier.subscriptions.stored import Stored, stored_version, visible
 from services.principal import PRINCIPAL
 
 MOST_BYTES = 256 * 1024
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_ETAG = re.compile(r'W/"(\d+)"')
-_SEARCHED = {
-    "_id": t.subscription.c.id,
-    "status": t.subscription.c.status,
-    "url": t.subscription.c.endpoint,
-    "criteria": t.subscription.c.criteria,
-}
+_ATTEMPTS = 5
+_FORM = "application/x-www-form-urlencoded"
+_PATCH = "application/json-patch+json"
 
 
 class SubscriptionRoutes:
@@ -37,7 +38,8 @@ class SubscriptionRoutes:
 
     def __init__(
         self,
-        store: SubscriptionStore,
+        database: Database,
+        clock: Clock,
         *,
         base: str,
         policy: EndpointPolicy,
@@ -45,7 +47,9 @@ class SubscriptionRoutes:
         changed: Callable[[], None],
     ) -> None:
         """Take what admission and the store need."""
-        self._store = store
+        self._database = database
+        self._clock = clock
+        self._store = SubscriptionStore(database, clock)
         self._base = base
         self._policy = policy
         self._depth = depth
@@ -57,99 +61,148 @@ class SubscriptionRoutes:
         one = every + "/{id}"
         app.router.add_post(every, self.create)
         app.router.add_get(every, self.search)
+        app.router.add_post(f"{every}/_search", self.search)
         app.router.add_get(one, self.read)
         app.router.add_put(one, self.update)
+        app.router.add_patch(one, self.patch)
         app.router.add_delete(one, self.delete)
+        app.router.add_get(f"{one}/_history", self.history)
+        app.router.add_get(one + "/_history/{version}", self.vread)
 
     async def create(self, request: web.Request) -> web.Response:
         """POST: 201 with the resource, status `requested` for a topic, `active` for classic criteria."""
-        admitted, _ = await self._admitted(request)
-        stored = await self._store.create(request[PRINCIPAL], admitted)
+        admitted = self._admitted(await self._sent(request))
+        made = await self._store.create(request[PRINCIPAL], admitted)
         self._changed()
-        return self._answer(stored, 201)
+        return self._answer(made, 201)
 
     async def read(self, request: web.Request) -> web.Response:
         """GET one."""
-        return self._answer(await self._store.read(request[PRINCIPAL], _logical_id(request)), 200)
+        return self._answer_to_read(request, await self._store.read(request[PRINCIPAL], logical_id(request)))
+
+    async def vread(self, request: web.Request) -> web.Response:
+        """GET one of its versions; 410 for the version that says that it was deleted."""
+        of, number = logical_id(request), request.match_info["version"]
+        row = None
+        async with self._database.read() as connection:
+            await visible(connection, request[PRINCIPAL], of, deleted=True)
+            if number.isdecimal() and len(number) < 10:
+                row = await versions.one(connection, of, int(number))
+        if row is None:
+            raise refuse(
+                404, "not-found", f"Subscription/{of} has no version {number}, or it is no longer kept"
+            )
+        if row.deleted:
+            raise refuse(410, "deleted", f"Subscription/{of} was deleted")
+        return self._answer_to_read(request, stored_version(row))
+
+    async def history(self, request: web.Request) -> web.Response:
+        """GET its versions, newest first, a page at a time; a deleted one has a history too."""
+        of = logical_id(request)
+        before, count = _page(request)
+        async with self._database.read() as connection:
+            await visible(connection, request[PRINCIPAL], of, deleted=True)
+            rows = await versions.history(connection, of, before, count)
+            total = await versions.count(connection, of)
+        return json_response(
+            history_bundle([stored_version(row) for row in rows], of, total, base=self._base, count=count)
+        )
 
     async def update(self, request: web.Request) -> web.Response:
         """PUT: replaces, re-activates, switches off, or creates under the given id."""
-        logical_id = _logical_id(request)
-        admitted, sent = await self._admitted(request)
-        if (found := sent.get("id")) != logical_id:
-            said = f"found id {found!r}; expected {logical_id!r}, the one in the URL"
-            raise refuse(400, "value", said, "Subscription.id")
-        stored, created = await self._store.update(
-            request[PRINCIPAL], logical_id, admitted, sent["status"], _if_match(request)
+        of, sent = logical_id(request), await self._sent(request)
+        admitted = self._admitted(sent)
+        if (found := sent.get("id")) != of:
+            raise refuse(
+                400, "value", f"found id {found!r}; expected {of!r}, the one in the URL", "Subscription.id"
+            )
+        made, created = await self._store.update(
+            request[PRINCIPAL], of, admitted, sent["status"], if_match(request)
         )
         self._changed()
-        return self._answer(stored, 201 if created else 200)
+        return self._answer(made, 201 if created else 200)
+
+    async def patch(self, request: web.Request) -> web.Response:
+        """PATCH by JSON Patch: what comes of it is judged like an update."""
+        if request.content_type != _PATCH:
+            raise refuse(415, "not-supported", f"Content-Type is {request.content_type}; expected {_PATCH}")
+        of, expected = logical_id(request), if_match(request)
+        operations = _operations(await read_body(request, MOST_BYTES))
+        for _ in range(_ATTEMPTS):
+            before = await self._store.read(request[PRINCIPAL], of)
+            if expected not in {None, before.version}:
+                raise refuse(
+                    412, "conflict", f"Subscription/{of} is at version {before.version}, not {expected}"
+                )
+            wanted = apply_patch(before.wire(), operations)
+            if wanted.get("id") != of:
+                raise refuse(422, "business-rule", "a patch cannot change the id", "Subscription.id")
+            made = await self._store.replace_version(
+                request[PRINCIPAL], of, self._admitted(wanted), wanted["status"], before.version
+            )
+            if made is not None:
+                self._changed()
+                return self._answer(made, 200)
+        raise refuse(409, "conflict", f"others keep writing Subscription/{of}; send the patch again")
 
     async def delete(self, request: web.Request) -> web.Response:
         """DELETE: 204, whether or not it existed."""
-        await self._store.delete(request[PRINCIPAL], _logical_id(request))
+        await self._store.delete(request[PRINCIPAL], logical_id(request))
         self._changed()
         return web.Response(status=204)
 
     async def search(self, request: web.Request) -> web.Response:
-        """GET by `_id`, `status`, `url` or `criteria`: exact, commas are OR."""
-        conditions = []
-        for name, value in request.query.items():
-            if name == "_format":
-                continue
-            if name not in _SEARCHED:
-                said = f"Subscription cannot be searched by {name}; expected one of {', '.join(_SEARCHED)}"
-                raise refuse(400, "not-supported", said)
-            conditions.append(_SEARCHED[name].in_(value.split(",")))
-        found = await self._store.search(request[PRINCIPAL], *conditions)
-        return json_response(_searchset(found, str(request.rel_url.query_string), self._base))
+        """GET, or POST to `_search`: a page of what is found, by id."""
+        query = request.rel_url.raw_query_string
+        if request.method == hdrs.METH_POST:
+            if request.content_type != _FORM:
+                raise refuse(
+                    415, "not-supported", f"Content-Type is {request.content_type}; expected {_FORM}"
+                )
+            query = "&".join(part for part in (query, (await request.text()).strip()) if part)
+        asked = search.understand(query, base_url=self._base, lenient=lenient(request))
+        async with self._database.read() as connection:
+            page = await search.find(connection, asked, request[PRINCIPAL], self._clock.now())
+        return json_response(search.result(asked, page, base_url=self._base))
 
-    async def _admitted(self, request: web.Request) -> tuple[Admitted, dict[str, Any]]:
-        sent = parse(await read_body(request, MOST_BYTES), max_depth=self._depth)
+    async def _sent(self, request: web.Request) -> dict[str, Any]:
+        return parse(await read_body(request, MOST_BYTES), max_depth=self._depth)
+
+    def _admitted(self, sent: dict[str, Any]) -> Admitted:
         if (found := sent.get("resourceType")) != "Subscription":
             raise refuse(400, "value", f"found resourceType {found!r}; expected Subscription", "Subscription")
-        return admit(sent, base_url=self._base, policy=self._policy), sent
+        return admit(sent, base_url=self._base, policy=self._policy, now=self._clock.now())
 
-    def _answer(self, stored: Stored, status: int) -> web.Response:
+    def _answer(self, made: Stored, status: int) -> web.Response:
         headers = version_headers(
-            self._base, "Subscription", stored.id, stored.version, stored.last_updated, location=status == 201
+            self._base, "Subscription", made.id, made.version, made.last_updated, location=status == 201
         )
-        return json_response(stored.wire(), status=status, headers=headers)
+        return json_response(made.wire(), status=status, headers=headers)
+
+    def _answer_to_read(self, request: web.Request, found: Stored) -> web.Response:
+        answer = self._answer(found, 200)
+        if answer.headers[hdrs.ETAG] in request.headers.get(hdrs.IF_NONE_MATCH, ""):
+            return web.Response(status=304, headers={hdrs.ETAG: answer.headers[hdrs.ETAG]})
+        return answer
 
 
-def _searchset(found: list[Stored], query: str, base: str) -> dict[str, Any]:
-    url = f"{base}/Subscription" + (f"?{query}" if query else "")
-    entries = [
-        {
-            "fullUrl": f"{base}/Subscription/{stored.id}",
-            "resource": stored.wire(),
-            "search": {"mode": "match"},
-        }
-        for stored in found
-    ]
-    bundle: dict[str, Any] = {
-        "resourceType": "Bundle",
-        "type": "searchset",
-        "total": len(found),
-        "link": [{"relation": "self", "url": url}],
-    }
-    return {**bundle, "entry": entries} if entries else bundle
+def _operations(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as wrong:
+        raise refuse(400, "invalid", f"the body is not JSON: {wrong}") from None
 
 
-def _logical_id(request: web.Request) -> str:
-    found = request.match_info["id"]
-    if _ID.fullmatch(found) is None:
-        raise refuse(
-            400, "value", f"{found!r} is not an id: 1 to 64 letters, digits, '-' or '.'", "Subscription.id"
-        )
-    return found
-
-
-def _if_match(request: web.Request) -> int | None:
-    value = request.headers.get("If-Match")
-    if value is None:
-        return None
-    found = _ETAG.fullmatch(value.strip())
-    if found is None:
-        raise refuse(400, "value", f'If-Match is {value!r}; expected W/"version"')
-    return int(found[1])
+def _page(request: web.Request) -> tuple[int, int]:
+    before, count = versions.NEWEST, search.DEFAULT_COUNT
+    for name, value in parse_qsl(request.query_string):
+        number = int(value) if value.isdecimal() and len(value) < 10 else None
+        if name in {"_format", "_pretty"}:
+            continue
+        if name not in {"_count", "_before"} or number is None:
+            raise refuse(400, "not-supported", f"{name}={value} is not served here; expected _count=n")
+        if name == "_count":
+            count = max(1, min(number, search.MOST))
+        else:
+            before = number
+    return before, count

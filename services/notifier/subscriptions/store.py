@@ -5,15 +5,13 @@ Locks are taken in one order everywhere: revision, counter, lane, subscription.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 
-from schemas.outcome import refuse
+from schemas.outcome import FhirError, refuse
 from services.clock import Clock
 from services.database import Connection, Database
 from services.notifier import tables as t
@@ -21,44 +19,15 @@ from services.notifier.model import LaneState, Status
 from services.notifier.send.endpoints import endpoint_of
 from services.notifier.subscriptions.admission import Admitted
 from services.notifier.subscriptions.statuses import ASKED, Move, stays
+from services.notifier.subscriptions.stored import Stored, owned, stored, visible
+from services.notifier.subscriptions.versions import keep
 from services.principal import Principal
 
 DELETED = "the subscription was deleted"
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One stored Subscription."""
-
-    id: str
-    version: int
-    status: Status
-    error: str | None
-    last_updated: datetime
-    resource: Mapping[str, Any]
-    deleted: bool
-    client: str
-
-    def wire(self) -> dict[str, Any]:
-        """Return the resource as it is served: what the client sent, and what the server manages."""
-        out: dict[str, Any] = {
-            "resourceType": "Subscription",
-            "id": self.id,
-            "meta": {
-                **self.resource.get("meta", {}),
-                "versionId": str(self.version),
-                "lastUpdated": self.last_updated.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            },
-            **{name: value for name, value in self.resource.items() if name not in {"resourceType", "meta"}},
-            "status": self.status.value,
-        }
-        if self.error is not None:
-            out["error"] = self.error
-        return out
-
-
 class SubscriptionStore:
-    """Reads and writes Subscriptions for the principals that may."""
+    """Writes Subscriptions, and reads them, for the principals that may."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         """Take the notifier's database."""
@@ -106,10 +75,9 @@ class SubscriptionStore:
                 "deleted": False,
             }
             await connection.execute(sa.insert(t.subscription).values(row))
+            await keep(connection, [new_id])
             await _audit(connection, now, principal, "subscription-create", new_id)
-        return Stored(
-            new_id, 1, move.status, None, now, admitted.resource, deleted=False, client=principal.client
-        )
+        return Stored(new_id, 1, move.status, None, now, admitted.resource, deleted=False)
 
     async def read(self, principal: Principal, logical_id: str) -> Stored:
         """Return a Subscription.
@@ -118,15 +86,7 @@ class SubscriptionStore:
             FhirError: 404 when there is none the principal may see, 410 when it was deleted.
         """
         async with self._database.read() as connection:
-            return await _visible(connection, principal, logical_id)
-
-    async def search(self, principal: Principal, *conditions: sa.ColumnElement[bool]) -> list[Stored]:
-        """Return the Subscriptions the principal may see that meet the conditions, by id."""
-        statement = sa.select(t.subscription).where(sa.not_(t.subscription.c.deleted), *conditions)
-        if principal.role != "operator":
-            statement = statement.where(t.subscription.c.client == principal.client)
-        async with self._database.read() as connection:
-            return [_stored(row) for row in await connection.execute(statement.order_by(t.subscription.c.id))]
+            return stored(await visible(connection, principal, logical_id))
 
     async def update(
         self,
@@ -163,17 +123,31 @@ class SubscriptionStore:
                 raise refuse(409, "conflict", f"Subscription/{logical_id} was deleted; its numbers end there")
         return await self.create(principal, admitted, logical_id), True
 
+    async def replace_version(
+        self, principal: Principal, logical_id: str, admitted: Admitted, sent_status: str, version: int
+    ) -> Stored | None:
+        """Replace this version of a Subscription; `None` when another write came first."""
+        try:
+            return (await self.update(principal, logical_id, admitted, sent_status, version))[0]
+        except FhirError as error:
+            if error.status == 412:
+                return None
+            raise
+
     async def _replace(
         self, connection: Connection, principal: Principal, row: Any, admitted: Admitted, sent_status: str,
         if_match: int | None, revision: int, now: datetime,
     ) -> Stored:  # fmt: skip
-        before = _stored(row)
-        if principal.role != "operator" and row.client != principal.client:
+        before = stored(row)
+        if not owned(principal, row.client):
             raise refuse(403, "forbidden", f"Subscription/{row.id} belongs to another client")
         if if_match is not None and if_match != row.version:
             raise refuse(
                 412, "conflict", f"Subscription/{row.id} is at version {row.version}, not {if_match}"
             )
+        if row.kind != admitted.kind:
+            said = f"found {admitted.kind} criteria; Subscription/{row.id} is {row.kind} and stays so, create another"
+            raise refuse(422, "business-rule", said, "Subscription.criteria")
         asked = _asked(admitted)
         changed = any(
             asked[name] != getattr(row, name) for name in ("endpoint", "mime", "content", "headers")
@@ -186,7 +160,17 @@ class SubscriptionStore:
         await connection.execute(
             sa.update(t.lane)
             .where(t.lane.c.subscription_id == row.id)
-            .values(batch_size=admitted.channel.batch_size, endpoint=endpoint_of(admitted.channel.endpoint))
+            .values(
+                batch_size=admitted.channel.batch_size,
+                endpoint=endpoint_of(admitted.channel.endpoint),
+                # An idle lane has to learn of its heartbeat; a claim finds out when the next one is due.
+                due_at=sa.case(
+                    (_IDLE, self._database.after(self._clock, admitted.channel.heartbeat)),
+                    else_=t.lane.c.due_at,
+                )
+                if admitted.channel.heartbeat is not None
+                else t.lane.c.due_at,
+            )
         )
         error = before.error if stay else None
         await connection.execute(
@@ -202,10 +186,9 @@ class SubscriptionStore:
                 revision=revision,
             )
         )
+        await keep(connection, [row.id])
         await _audit(connection, now, principal, "subscription-update", row.id)
-        return Stored(
-            row.id, row.version + 1, status, error, now, admitted.resource, deleted=False, client=row.client
-        )
+        return Stored(row.id, row.version + 1, status, error, now, admitted.resource, deleted=False)
 
     async def _start_over(self, connection: Connection, logical_id: str, move: Move) -> None:
         lane = t.lane
@@ -242,7 +225,7 @@ class SubscriptionStore:
             ).one_or_none()
             if row is None or row.deleted:
                 return
-            if principal.role != "operator" and row.client != principal.client:
+            if not owned(principal, row.client):
                 raise refuse(403, "forbidden", f"Subscription/{logical_id} belongs to another client")
             lane, owed = t.lane, t.notification
             await connection.execute(
@@ -267,7 +250,16 @@ class SubscriptionStore:
                     revision=revision,
                 )
             )
+            await keep(connection, [logical_id])
             await _audit(connection, now, principal, "subscription-delete", logical_id)
+
+
+_IDLE = sa.and_(
+    t.lane.c.state == LaneState.OPEN,
+    t.lane.c.claim_id.is_(None),
+    t.lane.c.next_number > t.lane.c.last_number,
+    t.lane.c.resend_due_at.is_(None),
+)
 
 
 def _since(status: Status, now: datetime) -> sa.ColumnElement[datetime]:
@@ -286,23 +278,6 @@ async def _lock(connection: Connection, table: sa.Table, logical_id: str) -> Non
     await connection.execute(sa.select(column).where(column == logical_id).with_for_update())
 
 
-async def _visible(connection: Connection, principal: Principal, logical_id: str) -> Stored:
-    statement = sa.select(t.subscription).where(t.subscription.c.id == logical_id)
-    row = (await connection.execute(statement)).one_or_none()
-    if row is None or (principal.role != "operator" and row.client != principal.client):
-        raise refuse(404, "not-found", f"there is no Subscription/{logical_id}")
-    if row.deleted:
-        raise refuse(410, "deleted", f"Subscription/{logical_id} was deleted")
-    return _stored(row)
-
-
-def _stored(row: Any) -> Stored:
-    return Stored(
-        row.id, row.version, Status(row.status), row.error, row.last_updated, orjson.loads(row.resource),
-        deleted=row.deleted, client=row.client,
-    )  # fmt: skip
-
-
 def _asked(admitted: Admitted) -> dict[str, Any]:
     channel = admitted.channel
     return {
@@ -314,6 +289,8 @@ def _asked(admitted: Admitted) -> dict[str, Any]:
         "content": channel.content,
         "headers": orjson.dumps(channel.headers).decode(),
         "timeout": channel.timeout,
+        "heartbeat": channel.heartbeat,
+        "ends_at": admitted.ends_at,
         "resource": orjson.dumps(admitted.resource),
     }
 

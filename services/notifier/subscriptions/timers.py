@@ -1,11 +1,13 @@
-"""What does time alone make of a Subscription? A month in `error` turns it `off`; a season `off`, and the rest is given up.
+"""What does time alone make of a Subscription? Its `end` comes; a month in `error` turns it `off`.
+
+After a season `off`, or at its end, what it is owed is given up.
 
 Each move is one transaction with its audit row. Locks: counter, lane, subscription, as everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -17,6 +19,7 @@ from services.clock import Clock
 from services.database import Connection, Database
 from services.notifier import tables as t
 from services.notifier.model import LaneState, Status
+from services.notifier.subscriptions.versions import keep
 
 log = logs.get(__name__)
 
@@ -58,19 +61,38 @@ class StatusTimers:
 
     async def step(self) -> bool:
         """Move some of those whose time is up; tell whether there may be more."""
+        ended = await self._end()
         turned_off = await self._turn_off()
         expired = await self._expire()
-        return turned_off == AT_ONCE or expired
+        return ended or turned_off == AT_ONCE or expired
+
+    async def _end(self) -> bool:
+        """Turn off what has reached its `end` and give up what it is owed; tell whether there may be more."""
+        now = self._clock.now()
+        late = await self._late(_ENDED, {"now": now})
+        for subscription in late:
+            async with self._database.write() as connection:
+                if await _locked(connection, _STILL_ENDED, {"of": subscription, "now": now}) is not None:
+                    await _off(connection, subscription, now, "it has reached its end")
+        owing = await self._late(_ENDED_OWING, {"now": now})
+        for subscription in owing:
+            async with self._database.write() as connection:
+                lane = await _locked(connection, _STILL_OVER, {"of": subscription, "now": now})
+                if lane is not None and lane.next_number <= lane.last_number:
+                    await _give_up(connection, lane, now, "the subscription has reached its end")
+        return len(late) == AT_ONCE or bool(owing)
 
     async def _turn_off(self) -> int:
         if self._patience.in_error is None:
             return 0
         since = self._clock.now() - self._patience.in_error
-        late = await self._late(_waiting(Status.ERROR, since))
+        said = f"turned off after {self._patience.in_error.days} days in error"
+        late = await self._late(_IN_ERROR, {"since": since})
         for subscription in late:
+            named = {"of": subscription, "status": Status.ERROR, "since": since}
             async with self._database.write() as connection:
-                if await _locked(connection, subscription, Status.ERROR, since) is not None:
-                    await _off(connection, subscription, self._clock.now(), self._patience.in_error.days)
+                if await _locked(connection, _STILL_WAITING, named) is not None:
+                    await _off(connection, subscription, self._clock.now(), said)
         return len(late)
 
     async def _expire(self) -> bool:
@@ -78,54 +100,79 @@ class StatusTimers:
         if self._patience.when_off is None:
             return False
         since = self._clock.now() - self._patience.when_off
-        owing = _waiting(Status.OFF, since).join(t.lane, t.lane.c.subscription_id == t.subscription.c.id)
-        late = await self._late(owing.where(t.lane.c.next_number <= t.lane.c.last_number))
+        reason = f"expired: the subscription was off for {self._patience.when_off.days} days"
+        late = await self._late(_OFF_OWING, {"since": since})
         for subscription in late:
+            named = {"of": subscription, "status": Status.OFF, "since": since}
             async with self._database.write() as connection:
-                lane = await _locked(connection, subscription, Status.OFF, since)
+                lane = await _locked(connection, _STILL_WAITING, named)
                 if lane is not None and lane.next_number <= lane.last_number:
-                    await _give_up(connection, lane, self._clock.now(), self._patience.when_off.days)
+                    await _give_up(connection, lane, self._clock.now(), reason)
         return bool(late)
 
-    async def _late(self, statement: sa.Select[Any]) -> Sequence[str]:
+    async def _late(self, statement: sa.Select[Any], named: Mapping[str, Any]) -> Sequence[str]:
         async with self._database.read() as connection:
-            return list((await connection.execute(statement)).scalars())
+            return list((await connection.execute(statement, named)).scalars())
 
 
-def _waiting(status: Status, since: datetime) -> sa.Select[Any]:
-    """Return the statement for Subscriptions that have been in a status since before that time."""
-    s = t.subscription.c
+_s, _lane = t.subscription.c, t.lane.c
+_since = sa.bindparam("since", type_=_s.status_since.type)
+_now = sa.bindparam("now", type_=_s.ends_at.type)
+_OWES = t.subscription.join(
+    t.lane, sa.and_(_lane.subscription_id == _s.id, _lane.next_number <= _lane.last_number)
+)
+
+
+def _waiting(status: Status) -> sa.Select[Any]:
+    """Return the statement for Subscriptions that have been in a status since before `since`."""
     # The literals are those of the index that covers just these.
     return (
-        sa.select(s.id)
+        sa.select(_s.id)
         .where(
-            s.status == sa.literal_column(f"'{status.value}'"),
+            _s.status == sa.literal_column(f"'{status.value}'"),
             sa.text("status IN ('error', 'off') AND NOT deleted"),
-            s.status_since < since,
+            _s.status_since < _since,
         )
-        .order_by(s.status_since, s.id)
+        .order_by(_s.status_since, _s.id)
         .limit(AT_ONCE)
     )
 
 
-async def _locked(connection: Connection, subscription: str, status: Status, since: datetime) -> Any:
-    """Return the lane with everything of the Subscription locked, `None` when it has moved on meanwhile."""
-    counter, lane, s = t.counter.c, t.lane.c, t.subscription.c
-    await connection.execute(
-        sa.select(counter.subscription_id).where(counter.subscription_id == subscription).with_for_update()
-    )
-    row = (
-        await connection.execute(
-            sa.select(t.lane).where(lane.subscription_id == subscription).with_for_update()
-        )
-    ).one_or_none()
-    still = sa.select(s.id).where(s.id == subscription, s.status == status, s.status_since < since)
-    found = (await connection.execute(still.with_for_update())).one_or_none()
+_IN_ERROR = _waiting(Status.ERROR)
+_OFF_OWING = _waiting(Status.OFF).select_from(_OWES)
+_ENDED = (
+    sa.select(_s.id)
+    .where(sa.text("ends_at IS NOT NULL AND NOT deleted AND status <> 'off'"), _s.ends_at <= _now)
+    .order_by(_s.ends_at, _s.id)
+    .limit(AT_ONCE)
+)
+_over = (_s.status == Status.OFF, _s.ends_at <= _now, sa.not_(_s.deleted))
+_ENDED_OWING = sa.select(_s.id).select_from(_OWES).where(*_over).order_by(_s.id).limit(AT_ONCE)
+
+_this = _s.id == sa.bindparam("of")
+_STILL_WAITING = sa.select(_s.id).where(_this, _s.status == sa.bindparam("status"), _s.status_since < _since)
+_STILL_ENDED = sa.select(_s.id).where(_this, _s.status != Status.OFF, sa.not_(_s.deleted), _s.ends_at <= _now)
+_STILL_OVER = sa.select(_s.id).where(_this, *_over)
+
+
+async def _locked(connection: Connection, still: sa.Select[Any], named: Mapping[str, Any]) -> Any:
+    """Return the lane with everything of the Subscription locked, `None` when it is no longer as `still` says."""
+    subscription = {"of": named["of"]}
+    await connection.execute(_LOCK_COUNTER, subscription)
+    row = (await connection.execute(_LOCK_LANE, subscription)).one_or_none()
+    found = (await connection.execute(still.with_for_update(), named)).one_or_none()
     return None if found is None else row
 
 
-async def _off(connection: Connection, subscription: str, now: datetime, days: int) -> None:
-    said = f"turned off after {days} days in error"
+_LOCK_COUNTER = (
+    sa.select(t.counter.c.subscription_id)
+    .where(t.counter.c.subscription_id == sa.bindparam("of"))
+    .with_for_update()
+)
+_LOCK_LANE = sa.select(t.lane).where(_lane.subscription_id == sa.bindparam("of")).with_for_update()
+
+
+async def _off(connection: Connection, subscription: str, now: datetime, said: str) -> None:
     s, counter, lane = t.subscription, t.counter, t.lane
     await connection.execute(
         sa.update(counter).where(counter.c.subscription_id == subscription).values(numbering=False)
@@ -146,15 +193,15 @@ async def _off(connection: Connection, subscription: str, now: datetime, days: i
             last_updated=now,
         )
     )
+    await keep(connection, [subscription])
     await _audit(connection, subscription, now, "subscription-off", said)
-    log.info("subscription_off", subscription=subscription, days=days)
+    log.info("subscription_off", subscription=subscription, why=said)
 
 
-async def _give_up(connection: Connection, row: Any, now: datetime, days: int) -> None:
+async def _give_up(connection: Connection, row: Any, now: datetime, reason: str) -> None:
     first, last = row.next_number, min(row.last_number, row.next_number + NUMBERS_AT_ONCE - 1)
     subscription = row.subscription_id
     owed = t.notification.c
-    reason = f"expired: the subscription was off for {days} days"
     expired = sa.select(
         owed.subscription_id, owed.number, sa.literal(reason), sa.literal(now, t.given_up.c.at.type)
     ).where(owed.subscription_id == subscription, owed.number.between(first, last))

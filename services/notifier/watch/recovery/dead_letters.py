@@ -16,6 +16,7 @@ from services.event_log import Record
 from services.notifier import tables as t
 from services.notifier.consume.freshness import LiveIndex
 from services.notifier.enqueue.enqueue import TOO_OLD, Matched, take_in
+from services.notifier.send.notices import announce
 from services.notifier.watch.insights.views import DeadLetter
 from services.notifier.watch.recovery.trail import Order, RecoveryRefusedError, note
 
@@ -88,6 +89,8 @@ async def redrive(
     async with database.write() as connection:
         await _remove(connection, row)
         taken = await take_in(connection, database, clock, [matched])
+        if taken.notifications:
+            await announce(connection)
         if taken.refused:
             raise RecoveryRefusedError(f"It cannot be taken in: {TOO_OLD}. Discard it.")
         await note(connection, order.entry(clock.now(), "dead-letter-redrive", _subject(row)))

@@ -18,6 +18,7 @@ from services.database import Connection, Database
 from services.notifier import tables as t
 from services.notifier.model import LaneState, Status
 from services.notifier.send.notices import announce
+from services.notifier.subscriptions.versions import keep
 from services.notifier.watch.recovery.resend import said
 from services.notifier.watch.recovery.trail import Order, RecoveryRefusedError, note
 
@@ -132,8 +133,10 @@ async def _give_up(connection: Connection, skipped: Skipped, now: Any, order: Or
 
 async def _activate(connection: Connection, subscription: str, now: Any) -> None:
     s = t.subscription
-    await connection.execute(
+    moved = await connection.execute(
         sa.update(s)
         .where(s.c.id == subscription, s.c.status == Status.ERROR)
         .values(status=Status.ACTIVE, status_since=now, error=None, version=s.c.version + 1, last_updated=now)
     )
+    if moved.rowcount:
+        await keep(connection, [subscription])

@@ -1,0 +1,145 @@
+"""What does a JSON Patch make of a document? RFC 6902 over parsed JSON; the document given is left as it is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Final
+
+from schemas.outcome import refuse
+
+MOST_OPERATIONS: Final = 1_000
+_MEMBERS: Final = {
+    "add": ("path", "value"),
+    "replace": ("path", "value"),
+    "test": ("path", "value"),
+    "remove": ("path",),
+    "move": ("from", "path"),
+    "copy": ("from", "path"),
+}
+
+
+def apply_patch(document: dict[str, Any], patch: Any) -> dict[str, Any]:
+    """Return the document with the operations of a patch applied, all of them.
+
+    Raises:
+        FhirError: 400 for what is no JSON Patch, 422 for one that does not fit the document; names the operation.
+    """
+    if not isinstance(patch, list):
+        raise refuse(400, "invalid", "expected a JSON Patch, an array of operations")
+    if len(patch) > MOST_OPERATIONS:
+        raise refuse(422, "too-costly", f"found {len(patch)} operations; expected at most {MOST_OPERATIONS}")
+    root: list[Any] = [copy.deepcopy(document)]
+    for place, operation in enumerate(patch):
+        _check(operation, place)
+        try:
+            _apply(root, operation)
+        except _UnfitError as why:
+            raise refuse(422, "processing", f"operation {place} ({operation['op']}): {why}") from None
+    if not isinstance(root[0], dict):
+        raise refuse(422, "processing", "the patch leaves no object")
+    return root[0]
+
+
+class _UnfitError(Exception):
+    """The operation does not fit the document."""
+
+
+def _check(operation: Any, place: int) -> None:
+    name = operation.get("op") if isinstance(operation, dict) else None
+    if not isinstance(name, str) or name not in _MEMBERS:
+        raise refuse(400, "value", f"operation {place} is {name!r}; expected one of {', '.join(_MEMBERS)}")
+    for member in _MEMBERS[name]:
+        if member not in operation:
+            raise refuse(400, "required", f"operation {place} ({name}) has no {member}")
+        pointer = operation[member]
+        if member != "value" and (not isinstance(pointer, str) or (pointer and pointer[0] != "/")):
+            raise refuse(
+                400, "value", f"operation {place} ({name}): {member} is {pointer!r}; expected a JSON Pointer"
+            )
+
+
+def _apply(root: list[Any], operation: dict[str, Any]) -> None:
+    path = _steps(operation["path"])
+    match operation["op"]:
+        case "add":
+            _add(root, path, copy.deepcopy(operation["value"]))
+        case "remove":
+            _remove(root, path)
+        case "replace":
+            _remove(root, path)
+            _add(root, path, copy.deepcopy(operation["value"]))
+        case "move":
+            source = _steps(operation["from"])
+            if path[: len(source)] == source and path != source:
+                raise _UnfitError("cannot move a value into itself")
+            _add(root, path, _remove(root, source))
+        case "copy":
+            _add(root, path, copy.deepcopy(_find(root, _steps(operation["from"]))))
+        case _:
+            if not _same(_find(root, path), operation["value"]):
+                raise _UnfitError(f"{operation['path'] or 'the document'} is not what the test expects")
+
+
+def _steps(pointer: str) -> list[str]:
+    """Return the steps of a JSON Pointer below the list that holds the document."""
+    return ["0", *(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])]
+
+
+def _find(holder: Any, path: Sequence[str]) -> Any:
+    for step in path:
+        holder = _item(holder, step)
+    return holder
+
+
+def _item(holder: Any, step: str) -> Any:
+    if isinstance(holder, dict) and step in holder:
+        return holder[step]
+    if isinstance(holder, list):
+        return holder[_index(holder, step, len(holder) - 1)]
+    raise _UnfitError(f"there is no {step!r} where the path leads")
+
+
+def _index(holder: list[Any], step: str, most: int) -> int:
+    if not (step.isascii() and step.isdigit() and len(step) < 10 and str(int(step)) == step):
+        raise _UnfitError(f"{step!r} is no index of an array")
+    if int(step) > most:
+        raise _UnfitError(f"the array has {len(holder)} items, none at {step}")
+    return int(step)
+
+
+def _add(root: list[Any], path: Sequence[str], value: Any) -> None:
+    if len(path) == 1:
+        root[:] = [value]
+        return
+    holder, step = _find(root, path[:-1]), path[-1]
+    if isinstance(holder, dict):
+        holder[step] = value
+    elif isinstance(holder, list):
+        holder.insert(len(holder) if step == "-" else _index(holder, step, len(holder)), value)
+    else:
+        raise _UnfitError(f"nothing can be added below {path[-2]!r}")
+
+
+def _remove(root: list[Any], path: Sequence[str]) -> Any:
+    if len(path) == 1:
+        (value,) = root
+        root[:] = [None]
+        return value
+    holder, step = _find(root, path[:-1]), path[-1]
+    if isinstance(holder, dict) and step in holder:
+        return holder.pop(step)
+    if isinstance(holder, list):
+        return holder.pop(_index(holder, step, len(holder) - 1))
+    raise _UnfitError(f"there is no {step!r} to remove")
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Tell whether two JSON values are equal; `true` is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)

@@ -1,0 +1,46 @@
+"""What do the path and the headers of a request name? Source: FHIR R4 http.html."""
+
+from __future__ import annotations
+
+import re
+
+from aiohttp import web
+
+from schemas.outcome import refuse
+
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_ETAG = re.compile(r'(?:W/)?"([0-9]{1,9})"')
+
+
+def logical_id(request: web.Request) -> str:
+    """Return the id in the path.
+
+    Raises:
+        FhirError: 400, it is none.
+    """
+    found = request.match_info["id"]
+    if _ID.fullmatch(found) is None:
+        said = f"{found!r} is not an id: 1 to 64 letters, digits, '-' or '.'"
+        raise refuse(400, "value", said, "Subscription.id")
+    return found
+
+
+def if_match(request: web.Request) -> int | None:
+    """Return the version a write expects to find, `None` when it does not say.
+
+    Raises:
+        FhirError: 400, it is no ETag.
+    """
+    value = request.headers.get("If-Match")
+    if value is None:
+        return None
+    found = _ETAG.fullmatch(value.strip())
+    if found is None:
+        raise refuse(400, "value", f'If-Match is {value!r}; expected W/"version"')
+    return int(found[1])
+
+
+def lenient(request: web.Request) -> bool:
+    """Tell whether a search may ignore what it does not know (`Prefer: handling=lenient`)."""
+    wishes = request.headers.get("Prefer", "").replace(",", ";").split(";")
+    return any(wish.strip().lower() == "handling=lenient" for wish in wishes)
