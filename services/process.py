@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from aiohttp import web
 
@@ -17,18 +16,13 @@ from services.admin_http import admin_app
 from services.clock import Clock
 from services.fhir_http import fhir_middleware
 from services.lifecycle import Lifecycle, Loop
+from services.ports import bind
 from services.settings import Settings
 
 log = logs.get(__name__)
 
-T = TypeVar("T")
-
 HTTP_DRAIN_SECONDS = 10.0
 """How long requests that have begun may take to finish once the process is told to stop."""
-
-
-class PortError(Exception):
-    """A port cannot be had; the message says which and what to do."""
 
 
 class Service(Protocol):
@@ -60,41 +54,6 @@ Opener = Callable[[Settings, Clock, contextlib.AsyncExitStack], Awaitable[Sequen
 """Opens the services of a process; what has to be closed again goes onto the stack."""
 
 
-def bind(host: str, port: int, name: str) -> socket.socket:
-    """Return a socket bound to the address, not yet listening; port 0 takes a free one.
-
-    Raises:
-        PortError: the port is taken or not allowed; `name` is the setting or option it came from.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortError(
-                f"Port {port} on {host} is in use: stop what holds it or choose another with {name}."
-            ) from None
-        raise PortError(
-            f"Cannot serve on {host}:{port} ({error.strerror}): choose another address with {name}."
-        ) from None
-    return bound
-
-
-def run_until_complete(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on a fresh event loop, uvloop's when it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        factory = None
-    else:
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(main)
-
-
 async def serve(name: str, settings: Settings, clock: Clock, open_services: Opener) -> None:
     """Serve until SIGTERM or SIGINT: `/fhir` on one port, the admin pages on the other.
 
@@ -107,8 +66,10 @@ async def serve(name: str, settings: Settings, clock: Clock, open_services: Open
         admin = stack.enter_context(bind(settings.admin_host, settings.admin_port, "VBPR_ADMIN_PORT"))
         ports = {"port": public.getsockname()[1], "admin_port": admin.getsockname()[1]}
         settings = settings.model_copy(update=ports)
-        services = await open_services(settings, clock, stack)
+        opened = await stack.enter_async_context(contextlib.AsyncExitStack())
+        services = await open_services(settings, clock, opened)
         await _start_admin(stack, admin, lifecycle, services)
+        stack.push_async_callback(opened.aclose)  # before the admin pages go: they tell how far the end is
         fhir = await _start_fhir(stack, public, clock, services, settings)
         for service in services:
             for loop in service.loops:

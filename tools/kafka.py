@@ -6,10 +6,12 @@ The jars come by the coordinates in `deploy/kafka/pom.xml`, through Maven, into 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import os
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -18,12 +20,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from types import FrameType
 
-from tools.server_process import LOOPBACK, ServerError, ServerProcess, free_ports
+from tools.server_process import LOOPBACK, ServerError, ServerProcess, accepts, free_ports
 
 _DEPLOY = Path(__file__).resolve().parent.parent / "deploy" / "kafka"
 _API_VERSIONS = struct.pack(">hhih", 18, 0, 1, -1)
 """Kafka protocol: ApiVersions, version 0, correlation 1, no client id."""
+_GLANCE = 0.2
+"""Seconds between two looks at a broker that is starting."""
 
 
 def version() -> str:
@@ -134,7 +139,15 @@ def prepare(
 def _java(libs: Path, *arguments: str) -> list[str]:
     logging = f"-Dlog4j2.configurationFile={_DEPLOY / 'log4j2.properties'}"
     # The second compiler pays off after minutes; a broker for tests lives for seconds.
-    return ["java", "-XX:TieredStopAtLevel=1", logging, "-cp", f"{libs}/*", *arguments]
+    return [
+        "java",
+        "-XX:TieredStopAtLevel=1",
+        "-Dlog4j2.shutdownHookEnabled=false",
+        logging,
+        "-cp",
+        f"{libs}/*",
+        *arguments,
+    ]
 
 
 def _format(libs: Path, folder: Path, properties: Path) -> None:
@@ -159,14 +172,33 @@ def answers(port: int) -> bool:
 
 
 def _run(port: int, folder: Path) -> int:
+    for one in (port, port + 1):
+        if accepts(one):
+            raise ServerError(
+                f"Port {one} on {LOOPBACK} is in use: choose another with --port (make kafka KAFKA_PORT=…); "
+                "the one above it is taken too"
+            )
     broker = prepare(folder, ports=(port, port + 1))
-    print(
-        f"Apache Kafka {version()} at {broker.bootstrap_servers}, data in {folder}; Ctrl-C ends it.",
-        flush=True,
-    )
-    os.execvp(
-        broker.process.command[0], list(broker.process.command)
-    )  # the broker takes our place, and our signals
+    ended: list[int] = []
+    running = subprocess.Popen(broker.process.command)
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        ended.append(number)
+        running.send_signal(signal.SIGTERM)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    while not answers(port):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(_GLANCE)
+            break
+    else:
+        print(f"Apache Kafka {version()} at {broker.bootstrap_servers}. Ctrl-C ends it.", flush=True)
+    code = running.wait()
+    if not ended:
+        raise ServerError(f"the Kafka broker ended by itself with exit code {code}")
+    print(f"\nApache Kafka has ended; what it holds stays in {folder}.", flush=True)
+    return 0
 
 
 def main() -> int:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services import process
 from services.cli.errors import CommandError
 from services.cli.recovery import dead_letters, replay
 from services.cli.recovery.skip import skip
 from services.cli.settings_options import load
 from services.cli.watching import AsJson, DataDir, console, moment, opened, print_json, table
 from services.clock import Clock, SystemClock
-from services.settings import Settings
+from services.event_loop import run_until_complete
 
 if TYPE_CHECKING:
     from services.notifier.watch.insights.deliveries import Wanted
     from services.notifier.watch.insights.views import DeliveryStory, DeliveryView
+    from services.settings import Settings
 
 app = typer.Typer(
     name="deliveries",
@@ -72,7 +72,7 @@ def list_deliveries(
         order="newest" if order is Order.NEWEST else "lane",
         at_most=limit,
     )
-    process.run_until_complete(_list(load(data_dir=data_dir), SystemClock(), wanted, as_json=as_json))
+    run_until_complete(_list(load(data_dir=data_dir), SystemClock(), wanted, as_json=as_json))
 
 
 @app.command()
@@ -88,7 +88,7 @@ def show(
 
     Example: `vbpr deliveries show 0198f2c4-… 17`
     """
-    process.run_until_complete(_show(load(data_dir=data_dir), SystemClock(), what, number, as_json=as_json))
+    run_until_complete(_show(load(data_dir=data_dir), SystemClock(), what, number, as_json=as_json))
 
 
 @app.command()
@@ -104,9 +104,7 @@ def retry(
 
     Example: `vbpr deliveries retry 0198f2c4-… --reason "the clinic fixed its certificate"`
     """
-    process.run_until_complete(
-        _retry(load(data_dir=data_dir), SystemClock(), subscription, reason, as_json=as_json)
-    )
+    run_until_complete(_retry(load(data_dir=data_dir), SystemClock(), subscription, reason, as_json=as_json))
 
 
 app.command()(skip)

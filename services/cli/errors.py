@@ -25,7 +25,7 @@ def _ours(error: BaseException) -> str | None:
     from services.database import DatabaseStateError
     from services.event_log import LogUnavailableError
     from services.event_log_kafka.topic import TopicStateError
-    from services.process import PortError
+    from services.ports import PortError
     from services.settings import SettingsError
 
     said = (CommandError, SettingsError, DatabaseStateError, PortError, SourceError)

@@ -6,22 +6,11 @@ import sys
 
 import typer
 
-from services.cli import deliveries
-from services.cli.demo.command import demo
-from services.cli.errors import sentence
-from services.cli.listen.command import listen
-from services.cli.migrate import migrate
-from services.cli.notifier import notifier
-from services.cli.publish.command import publish
-from services.cli.publisher import publisher
-from services.cli.recovery.emit import emit
-from services.cli.recovery.positions import app as positions
-from services.cli.recovery.replay import recover
-from services.cli.serve import serve
-from services.cli.status import status
+from services.cli.commands import Commands
 
 app = typer.Typer(
     name="vbpr",
+    cls=Commands,
     help=(
         "Tells providers the moment a payer's value-based performance report is there: FHIR reports in, "
         "FHIR Subscriptions matched, notifications out."
@@ -32,20 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RUN, USE = "Run the services", "Use them"
 
-app.command(rich_help_panel=RUN)(serve)
-app.command(rich_help_panel=RUN)(publisher)
-app.command(rich_help_panel=RUN)(notifier)
-app.command(rich_help_panel=RUN)(migrate)
-app.command(rich_help_panel=USE)(publish)
-app.command(rich_help_panel=USE)(listen)
-app.command(rich_help_panel=USE)(status)
-app.add_typer(deliveries.app, rich_help_panel=USE)
-app.command(rich_help_panel=USE)(recover)
-app.command(rich_help_panel=USE)(emit)
-app.add_typer(positions, rich_help_panel=USE)
-app.command(rich_help_panel=USE)(demo)
+@app.callback()
+def _vbpr() -> None:
+    """Make it a group of commands, whatever their number."""
 
 
 def main() -> None:
@@ -55,6 +34,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        from services.cli.errors import sentence
+
         said = sentence(error)
         if said is None:
             raise

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services import process
 from services.cli.settings_options import load
+from services.event_loop import run_until_complete
 from services.settings import Settings
 
 
@@ -15,7 +15,7 @@ def migrate() -> None:
 
     Example: `vbpr migrate`
     """
-    process.run_until_complete(_migrate(load()))
+    run_until_complete(_migrate(load()))
 
 
 async def _migrate(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from services import process
 from services.cli.settings_options import AdminPort, Port, load
 from services.clock import Clock, SystemClock
+from services.event_loop import run_until_complete
 from services.settings import Settings
 
 
@@ -20,7 +21,7 @@ def publisher(port: Port = None, admin_port: AdminPort = None) -> None:
     Example: `vbpr publisher --port 8080`
     """
     settings = load(port=port, admin_port=admin_port)
-    process.run_until_complete(process.serve("vbpr publisher", settings, SystemClock(), _open))
+    run_until_complete(process.serve("vbpr publisher", settings, SystemClock(), _open))
 
 
 async def _open(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Sequence[process.Service]:

@@ -15,6 +15,7 @@ from services import process
 from services.cli.errors import CommandError
 from services.cli.settings_options import AdminPort, Port, load
 from services.clock import Clock, SystemClock
+from services.event_loop import run_until_complete
 from services.settings import Settings
 
 
@@ -33,7 +34,7 @@ def serve(
     Example: `vbpr serve --data-dir ./data --port 8080`
     """
     settings = load(data_dir=data_dir, port=port, admin_port=admin_port)
-    process.run_until_complete(process.serve("vbpr serve", settings, SystemClock(), _open))
+    run_until_complete(process.serve("vbpr serve", settings, SystemClock(), _open))
 
 
 async def _open(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Sequence[process.Service]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services import logs, settings
-from services.settings import Settings
+if TYPE_CHECKING:
+    from services.settings import Settings
 
 Port = Annotated[
     int | None,
@@ -29,6 +29,8 @@ def load(**given: object) -> Settings:
     Raises:
         SettingsError: one sentence per setting that cannot be used.
     """
+    from services import logs, settings
+
     loaded = settings.load(**{name: value for name, value in given.items() if value is not None})
     logs.configure(loaded.log_format, loaded.log_level)
     return loaded

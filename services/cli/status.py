@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services import process
 from services.cli.settings_options import load
 from services.cli.watching import AsJson, DataDir, console, moment, opened, print_json, table
 from services.clock import Clock, SystemClock
-from services.settings import Settings
+from services.event_loop import run_until_complete
 
 if TYPE_CHECKING:
     from services.notifier.watch.insights.views import Overview, ReportTrail, SubscriptionView
     from services.publisher.watch import EmittedVersion, Intake
+    from services.settings import Settings
 
 
 def status(
@@ -33,7 +33,7 @@ def status(
     """
     settings = load(data_dir=data_dir)
     work = _contract(settings, SystemClock(), contract, as_json=as_json) if contract else None
-    process.run_until_complete(work or _status(settings, SystemClock(), as_json=as_json))
+    run_until_complete(work or _status(settings, SystemClock(), as_json=as_json))
 
 
 async def _status(settings: Settings, clock: Clock, *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
 import typer
@@ -19,8 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.errors import CommandError
-from services.database import Database
-from services.settings import Settings
+
+if TYPE_CHECKING:
+    from services.database import Database
+    from services.settings import Settings
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder of the SQLite files of `vbpr serve`. [VBPR_DATA_DIR, var]")

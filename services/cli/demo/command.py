@@ -14,12 +14,12 @@ import aiohttp
 import typer
 from rich.console import Console
 
-from services import process
 from services.cli.demo.machines import Machines, ManyMachines, OneMachine
 from services.cli.demo.show import Screen
 from services.cli.demo.story import Story
 from services.cli.errors import CommandError
 from services.clock import SystemClock
+from services.event_loop import run_until_complete
 
 
 def demo(
@@ -31,7 +31,7 @@ def demo(
         str,
         typer.Option(
             help="A database on the PostgreSQL server to use, postgresql+asyncpg://…; with --many-machines. "
-            "Two databases are created beside it, and dropped at the end."
+            "Two databases are created beside it, and dropped at the end, as the topic is."
         ),
     ] = "",
     keep: Annotated[
@@ -61,7 +61,7 @@ def demo(
     closes = False
     try:
         # Cancelled by SIGTERM, it still ends what it started.
-        closes = process.run_until_complete(_demo(console, folder, kafka, database_url))
+        closes = run_until_complete(_demo(console, folder, kafka, database_url))
     except asyncio.CancelledError:
         raise CommandError("The demo was told to end; everything it had started is ended.") from None
     finally:

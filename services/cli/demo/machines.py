@@ -151,9 +151,18 @@ class ManyMachines:
         await _start(self._actors[:1], self._session, self._clock)
 
     async def stop(self) -> None:
-        """End the processes and drop the databases."""
+        """End the processes, drop the databases and remove the topic."""
+        from services.event_log_kafka.cluster import KafkaLog
+        from services.event_log_kafka.topic import remove_topic
+
         await asyncio.gather(*(actor.stop() for actor in self._actors))
-        await self._on_server([f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)' for name in self._databases])
+        servers, topic = (self.settings[f"VBPR_KAFKA_{name}"] for name in ("BOOTSTRAP_SERVERS", "TOPIC"))
+        try:
+            await remove_topic(KafkaLog(servers, topic))
+        finally:
+            await self._on_server(
+                [f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)' for name in self._databases]
+            )
 
     async def _on_server(self, statements: Sequence[str]) -> None:
         from sqlalchemy.ext.asyncio import create_async_engine

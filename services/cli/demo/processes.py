@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
-from services import process
+from services import ports
 from services.cli.errors import CommandError
 from services.clock import Clock
 
@@ -29,9 +29,9 @@ _PORTS = range(15_000, 30_000)
 def free_port() -> int:
     """Return a loopback port that nothing holds at this moment, and nothing is given by chance."""
     for port in secrets.SystemRandom().sample(_PORTS, 50):
-        with contextlib.suppress(process.PortError), process.bind("127.0.0.1", port, "--port"):
+        with contextlib.suppress(ports.PortError), ports.bind("127.0.0.1", port, "--port"):
             return port
-    raise process.PortError("Found no free port on 127.0.0.1 in fifty tries.")
+    raise ports.PortError("Found no free port on 127.0.0.1 in fifty tries.")
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -12,13 +12,14 @@ import orjson
 import typer
 from rich.console import Console
 
-from services import process
+from services import ports
 from services.cli.listen import show
 from services.cli.listen.faults import Faults
 from services.cli.listen.order import Lanes
 from services.cli.listen.record import Entry, Record, entries
 from services.cli.listen.server import Receiver, serve
 from services.clock import SystemClock
+from services.event_loop import run_until_complete
 
 
 def listen(
@@ -47,7 +48,7 @@ def listen(
     Example: `vbpr listen --port 9000 --record received.ndjson`
     """
     faults = Faults(status=fail, rate=fail_rate, first=fail_first, seed=seed, delay=delay, hang=hang)
-    tally_faulty = process.run_until_complete(_listen(port, record, faults, as_json=as_json))
+    tally_faulty = run_until_complete(_listen(port, record, faults, as_json=as_json))
     raise typer.Exit(1 if tally_faulty else 0)
 
 
@@ -57,7 +58,7 @@ async def _listen(port: int, path: Path | None, faults: Faults, *, as_json: bool
     for entry in entries(path) if path else ():
         lanes.judge(entry.reading, accepted=entry.answered is not None and entry.answered < 300)
     record = Record(path) if path else None
-    listening = process.bind("127.0.0.1", port, "--port")
+    listening = ports.bind("127.0.0.1", port, "--port")
     listening.listen()  # whoever reads the line below may connect at once
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     print(f"listening on {url}", file=sys.stderr if as_json else sys.stdout, flush=True)

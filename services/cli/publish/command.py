@@ -11,12 +11,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from services import process, settings
 from services.cli.publish import show
 from services.cli.publish.answer import Answer
 from services.cli.publish.send import Sender, Shown, Tally, send_all
 from services.cli.publish.sources import Resource, files, resources
 from services.clock import SystemClock
+from services.event_loop import run_until_complete
 
 
 def publish(
@@ -51,12 +51,18 @@ def publish(
 
     Example: `vbpr publish reports/ --url http://127.0.0.1:8080/fhir`
     """
-    base = url or settings.load().fhir_base
+    base = url or _configured()
     found = files(sources)
-    tally = process.run_until_complete(
+    tally = run_until_complete(
         _publish(base, found, at_once=at_once, patience=patience, as_json=as_json, quiet=quiet)
     )
     raise typer.Exit(tally.exit_code)
+
+
+def _configured() -> str:
+    from services import settings  # as slow to load as all the rest; whoever names a URL needs none of it
+
+    return settings.load().fhir_base
 
 
 async def _publish(

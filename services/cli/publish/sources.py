@@ -1,7 +1,8 @@
 """Which resources the arguments of `vbpr publish` name, in which order.
 
-A file is NDJSON when its first line is a whole JSON object, else one resource. Text is passed on as it was
-read: only the publisher parses it for good, so that decimals keep their digits.
+A file is NDJSON when its first line is a whole JSON object, or would be but for a mistake in it, else one
+resource. Text is passed on as it was read: only the publisher parses it for good, so that decimals keep their
+digits.
 """
 
 from __future__ import annotations
@@ -86,12 +87,12 @@ def _resources(source: str, opened: BinaryIO) -> Iterator[Resource]:
         head += first
         if first.strip():
             break
-    if not _is_object(head):
-        yield _resource(source, None, head + opened.read())
-        return
-    # One object on one line may still be a file of one resource: then it is shown without a line number.
     at = head.count(b"\n")
     following = opened.readline()
+    if not _is_object(head) and not _was_meant_as_one(head, following):
+        yield _resource(source, None, head + following + opened.read())
+        return
+    # One object on one line may still be a file of one resource: then it is shown without a line number.
     yield _resource(source, at if following else None, head)
     while following:
         at += 1
@@ -105,6 +106,12 @@ def _is_object(text: bytes) -> bool:
         return isinstance(orjson.loads(text), dict)
     except ValueError:
         return False
+
+
+def _was_meant_as_one(line: bytes, following: bytes) -> bool:
+    """Tell a broken first line of NDJSON from the first line of one resource: no resource goes on with `{`."""
+    line, following = line.strip(), following.strip()
+    return line.startswith(b"{") and line.endswith(b"}") and (not following or following.startswith(b"{"))
 
 
 def _resource(source: str, line: int | None, text: bytes) -> Resource:

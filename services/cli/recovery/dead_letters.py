@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services import process
 from services.cli.recovery.acting import HOW, Reason, Yes, counted, order, refusals
 from services.cli.settings_options import load
 from services.cli.watching import AsJson, DataDir, console, moment, opened, print_json, table
 from services.clock import Clock, SystemClock
-from services.settings import Settings
+from services.event_loop import run_until_complete
 
 if TYPE_CHECKING:
     from services.notifier.watch.recovery.dead_letters import Place
     from services.notifier.watch.recovery.trail import Order
+    from services.settings import Settings
 
 app = typer.Typer(
     name="dead-letters",
@@ -39,7 +39,7 @@ def list_dead_letters(
 
     Example: `vbpr deliveries dead-letters list`
     """
-    process.run_until_complete(_list(load(data_dir=data_dir), SystemClock(), limit, as_json=as_json))
+    run_until_complete(_list(load(data_dir=data_dir), SystemClock(), limit, as_json=as_json))
 
 
 @app.command()
@@ -57,7 +57,7 @@ def show(
 
     Example: `vbpr deliveries dead-letters show 0 1719`
     """
-    process.run_until_complete(
+    run_until_complete(
         _show(
             load(data_dir=data_dir),
             SystemClock(),
@@ -85,7 +85,7 @@ def redrive(
 
     Example: `vbpr deliveries dead-letters redrive 0 1719 --reason "read by 1.2" --yes`
     """
-    process.run_until_complete(
+    run_until_complete(
         _redrive(
             load(data_dir=data_dir),
             SystemClock(),
@@ -110,7 +110,7 @@ def discard(
 
     Example: `vbpr deliveries dead-letters discard 0 1719 --reason "somebody's test" --yes`
     """
-    process.run_until_complete(
+    run_until_complete(
         _discard(
             load(data_dir=data_dir),
             SystemClock(),

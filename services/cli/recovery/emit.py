@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services import process
 from services.cli.errors import CommandError
 from services.cli.recovery.acting import HOW, TIME_HELP, Reason, Yes, actor, counted, time, why
 from services.cli.settings_options import load
 from services.cli.watching import AsJson, DataDir, opened, print_json
 from services.clock import Clock, SystemClock
-from services.settings import Settings
+from services.event_loop import run_until_complete
 
 if TYPE_CHECKING:
     from services.publisher.emit.again import Found, Wanted
+    from services.settings import Settings
 
 
 def emit(
@@ -51,7 +51,7 @@ def emit(
     if wanted == Wanted():
         raise CommandError("Say which: a range of numbers, a contract, a report or a time.")
     given = why(reason) if yes else None
-    process.run_until_complete(_emit(load(data_dir=data_dir), clock, wanted, given, as_json=as_json))
+    run_until_complete(_emit(load(data_dir=data_dir), clock, wanted, given, as_json=as_json))
 
 
 async def _emit(

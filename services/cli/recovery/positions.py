@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services import process
 from services.cli.recovery.acting import HOW, Reason, Yes, order, refusals
 from services.cli.settings_options import load
 from services.cli.watching import AsJson, DataDir, console, opened, print_json, table
 from services.clock import Clock, SystemClock
-from services.settings import Settings
+from services.event_loop import run_until_complete
 
 if TYPE_CHECKING:
     from services.notifier.watch.recovery.trail import Order
+    from services.settings import Settings
 
 app = typer.Typer(
     name="positions",
@@ -29,7 +29,7 @@ def list_positions(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 
     Example: `vbpr positions list`
     """
-    process.run_until_complete(_list(load(data_dir=data_dir), as_json=as_json))
+    run_until_complete(_list(load(data_dir=data_dir), as_json=as_json))
 
 
 @app.command()
@@ -47,7 +47,7 @@ def accept(
 
     Example: `vbpr positions accept 3 --reason "the topic was made anew" --yes`
     """
-    process.run_until_complete(
+    run_until_complete(
         _accept(load(data_dir=data_dir), SystemClock(), partitions, order(reason, yes=yes), as_json=as_json)
     )
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services import process
 from services.cli.errors import CommandError
 from services.cli.recovery.acting import HOW, TIME_HELP, Reason, Yes, counted, order, refusals, time
 from services.cli.settings_options import load
 from services.cli.watching import AsJson, DataDir, console, moment, opened, print_json, table
 from services.clock import Clock, SystemClock
-from services.settings import Settings
+from services.event_loop import run_until_complete
 
 if TYPE_CHECKING:
     from services.notifier.watch.recovery.trail import Order
     from services.notifier.watch.recovery.wanted import Found, Wanted
+    from services.settings import Settings
 
 
 class Settled(StrEnum):
@@ -75,7 +75,7 @@ def resend(
     )
     if wanted == Wanted():
         raise CommandError("Say which: a Subscription, a number, a contract, a period, a time or a state.")
-    process.run_until_complete(
+    run_until_complete(
         _replay(load(data_dir=data_dir), clock, wanted, order(reason, yes=yes), as_json=as_json)
     )
 
@@ -107,7 +107,7 @@ def recover(
         since=time(since, "--since", clock.now()),
         state=None if delivered else "given_up",
     )
-    process.run_until_complete(
+    run_until_complete(
         _replay(load(data_dir=data_dir), clock, wanted, order(reason, yes=yes), as_json=as_json)
     )
 
@@ -117,7 +117,7 @@ def resends(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 
     Example: `vbpr deliveries resends`
     """
-    process.run_until_complete(_pending(load(data_dir=data_dir), SystemClock(), as_json=as_json))
+    run_until_complete(_pending(load(data_dir=data_dir), SystemClock(), as_json=as_json))
 
 
 def cancel_resends(
@@ -133,7 +133,7 @@ def cancel_resends(
 
     Example: `vbpr deliveries cancel-resends 0198f2c4-… --reason "asked for the wrong range" --yes`
     """
-    process.run_until_complete(
+    run_until_complete(
         _cancel(load(data_dir=data_dir), SystemClock(), subscription, order(reason, yes=yes), as_json=as_json)
     )
 

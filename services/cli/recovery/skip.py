@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services import process
 from services.cli.recovery.acting import HOW, Reason, Yes, order, refusals
 from services.cli.settings_options import load
 from services.cli.watching import AsJson, DataDir, opened, print_json
 from services.clock import Clock, SystemClock
-from services.settings import Settings
+from services.event_loop import run_until_complete
 
 if TYPE_CHECKING:
     from services.notifier.watch.recovery.skip import Skipped
     from services.notifier.watch.recovery.trail import Order
+    from services.settings import Settings
 
 
 def skip(
@@ -34,7 +34,7 @@ def skip(
 
     Example: `vbpr deliveries skip 0198f2c4-… --reason "they cannot take this report" --yes`
     """
-    process.run_until_complete(
+    run_until_complete(
         _skip(
             load(data_dir=data_dir),
             SystemClock(),
