@@ -18,7 +18,8 @@ from services.notifier import tables as t
 from services.notifier.enqueue.enqueue import Matched, enqueue
 from services.notifier.subscriptions.admission import admit
 from services.notifier.subscriptions.channels import EndpointPolicy
-from services.notifier.subscriptions.store import Stored, SubscriptionStore
+from services.notifier.subscriptions.store import SubscriptionStore
+from services.notifier.subscriptions.stored import Stored
 from services.notifier.wiring import MIGRATIONS
 from services.principal import LOCAL
 from tests.notifying import classic, contract, topical
@@ -58,7 +59,8 @@ class NotifierStore:
         """Create a Subscription to contract c1."""
         make = topical if topic else classic
         resource = make(endpoint, **options)
-        admitted = admit(resource, base_url=BASE, policy=EndpointPolicy(allow_http=True, allow_private=True))
+        policy = EndpointPolicy(allow_http=True, allow_private=True)
+        admitted = admit(resource, base_url=BASE, policy=policy, now=self.clock.now())
         return await SubscriptionStore(self.database, self.clock).create(LOCAL, admitted)
 
     async def take_in(self, partition: int, position: int, numbers: list[int], *subscriptions: str) -> int:

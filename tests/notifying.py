@@ -13,7 +13,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from schemas.event import ReportEvent
-from schemas.fhir import BACKPORT_FILTER, BACKPORT_MAX_COUNT, BACKPORT_PAYLOAD_CONTENT, OURS
+from schemas.fhir import (
+    BACKPORT_FILTER,
+    BACKPORT_HEARTBEAT,
+    BACKPORT_MAX_COUNT,
+    BACKPORT_PAYLOAD_CONTENT,
+    OURS,
+)
 from services.clock import Clock, SystemClock
 from services.database import Database
 from services.event_log_outbox import OutboxRows, OutboxSink, OutboxSource
@@ -47,7 +53,11 @@ def classic(endpoint: str, of: str = "c1", *, payload: bool = True) -> dict[str,
 
 
 def topical(
-    endpoint: str, *filters: str, content: str = "full-resource", max_count: int | None = None
+    endpoint: str,
+    *filters: str,
+    content: str = "full-resource",
+    max_count: int | None = None,
+    heartbeat: int | None = None,
 ) -> dict[str, Any]:
     """A topic Subscription."""
     channel: dict[str, Any] = {
@@ -57,8 +67,13 @@ def topical(
         "_payload": {"extension": [{"url": BACKPORT_PAYLOAD_CONTENT, "valueCode": content}]},
         "header": ["Authorization: Bearer s3cret"],
     }
+    extensions: list[dict[str, Any]] = []
     if max_count is not None:
-        channel["extension"] = [{"url": BACKPORT_MAX_COUNT, "valuePositiveInt": max_count}]
+        extensions.append({"url": BACKPORT_MAX_COUNT, "valuePositiveInt": max_count})
+    if heartbeat is not None:
+        extensions.append({"url": BACKPORT_HEARTBEAT, "valueUnsignedInt": heartbeat})
+    if extensions:
+        channel["extension"] = extensions
     resource: dict[str, Any] = {
         "resourceType": "Subscription",
         "status": "requested",

@@ -21,6 +21,14 @@ SOURCE = "https://publisher.example/fhir"
 ACCEPTED = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 
 
+BODY = (
+    b'{"resourceType":"MeasureReport","id":"r%d","meta":{"versionId":"1"},"status":"complete","type":"summary",'
+    b'"measure":"https://payer.example/Measure/c1","period":{"start":"2026-01-01","end":"2026-12-31"},'
+    b'"group":[{"measureScore":{"value":4.50}}]}'
+)
+"""A report of R4's structure; its score has a digit that a float would lose."""
+
+
 @dataclass
 class Outbox:
     """Accepts reports as the store step does, as far as the relay can see it."""
@@ -52,7 +60,7 @@ class Outbox:
             interaction="create",
             facets={"contract": [contract], "period": [["2026-01-01T00:00:00.000Z", None]]},
             previous_facets={"contract": [contract]} if number % 2 else None,
-            body=body or b'{"resourceType":"MeasureReport","id":"r%d","score":4.50}' % number,
+            body=body or BODY % number,
             traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" if number % 3 else None,
         )
 

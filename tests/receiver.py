@@ -12,6 +12,8 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.notification import check_notification
+
 
 @dataclass(frozen=True)
 class Received:
@@ -63,6 +65,9 @@ class Receiver:
     answer: Answer = field(default=lambda _request: web.Response())
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
+    problems: list[str] = field(default_factory=list)
+    """What is wrong with the notifications that came; none is let pass when the block ends."""
+
     def statuses(self, *statuses: int, then: int = 200) -> None:
         """Answer with these statuses, one each, and with `then` from there on."""
         left = list(statuses)
@@ -82,6 +87,16 @@ class Receiver:
         return [each for each in self.got if b'"handshake"' not in each.body]
 
 
+def _wrong(received: Received) -> list[str]:
+    if received.method != "POST" or not received.body:
+        return []
+    try:
+        return check_notification(received.json)
+    except orjson.JSONDecodeError as wrong:
+        around = received.body[max(0, wrong.pos - 80) : wrong.pos + 20]
+        return [f"not JSON: {wrong.msg} after {around!r}"]
+
+
 @contextlib.asynccontextmanager
 async def receiving() -> AsyncIterator[Receiver]:
     """Serve an endpoint on a free loopback port."""
@@ -90,6 +105,8 @@ async def receiving() -> AsyncIterator[Receiver]:
     async def handle(request: web.Request) -> web.Response:
         received = Received(request.method, request.path, dict(request.headers), await request.read())
         receiver.got.append(received)
+        if received.method == "POST" and received.body:
+            receiver.problems += check_notification(received.json)
         answer = receiver.answer(received)
         return answer if isinstance(answer, web.Response) else await answer
 
@@ -103,3 +120,4 @@ async def receiving() -> AsyncIterator[Receiver]:
     finally:
         receiver.ended.set()
         await server.close()
+    assert receiver.problems == []

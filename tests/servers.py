@@ -82,6 +82,11 @@ class SharedPostgreSQL:
         postgresql.execute(self.port, f"create database {name} template {template} strategy file_copy")
         return name
 
+    def databases(self) -> set[str]:
+        """Return the names of the databases that a demo made and has not dropped."""
+        asked = "select datname from pg_database where datname like 'vbpr%'"
+        return set(postgresql.execute(self.port, asked).split())
+
     def drop_database(self, name: str) -> None:
         """Remove a database, cutting whoever is still connected."""
         postgresql.execute(self.port, f"drop database if exists {name} with (force)")

@@ -56,7 +56,9 @@ class Watched:
         """Create a Subscription to contract c1 at the receiver; return its id."""
         make = topical if topic else classic
         policy = EndpointPolicy(allow_http=True, allow_private=True)
-        asked = admit(make(endpoint or self.receiver.url, **options), base_url=BASE, policy=policy)
+        asked = admit(
+            make(endpoint or self.receiver.url, **options), base_url=BASE, policy=policy, now=self.clock.now()
+        )
         made = await SubscriptionStore(self.database, self.clock).create(LOCAL, asked)
         if topic:
             await self.turns()  # its handshake
@@ -87,7 +89,7 @@ class Watched:
 
     async def turns(self) -> None:
         """Claim what is due, send it and record what it came to."""
-        await self.delivery.claim_due()
+        await self.delivery.step()
         await self.delivery.close()  # waits for the turns and records them; it may claim again
 
     async def all_turns(self) -> None:
@@ -106,22 +108,30 @@ class Watched:
         await self.turns()
 
 
+def sending(clock: Clock, client: RestHookClient, policy: RetryPolicy) -> Sender:
+    """Return what sends, by this client."""
+    return Sender(
+        client=client,
+        clock=clock,
+        policy=policy,
+        base=BASE,
+        deadline=5,
+        leases=Leases(clock, LEASE),
+        endpoints=Endpoints(clock, at_a_time=10, a_second=0),
+        stopping=lambda: False,
+    )
+
+
 @contextlib.asynccontextmanager
-async def watched(url: str, *, schedule: tuple[float, ...] = (HOUR, 2 * HOUR)) -> AsyncIterator[Watched]:
+async def watched(
+    url: str, *, schedule: tuple[float, ...] = (HOUR, 2 * HOUR), clock: Clock | None = None
+) -> AsyncIterator[Watched]:
     """Open a migrated database beside an endpoint that answers 200 until it is told otherwise."""
     async with notifier_store(url) as store, receiving() as receiver:
+        store.clock = clock or store.clock
         clock = store.clock
         client = RestHookClient(clock, private=True, response_bytes=1024)
-        sender = Sender(
-            client=client,
-            clock=clock,
-            policy=RetryPolicy(schedule=schedule, jitter=0.0),
-            base=BASE,
-            deadline=5,
-            leases=Leases(clock, LEASE),
-            endpoints=Endpoints(clock, at_a_time=10, a_second=0),
-            stopping=lambda: False,
-        )
+        sender = sending(clock, client, RetryPolicy(schedule=schedule, jitter=0.0))
         delivery = Delivery(store.database, clock, sender, workers=10, owed=Wakeup())
         try:
             yield Watched(store, receiver, delivery)

@@ -11,6 +11,7 @@ import pytest
 
 from services.event_log import PositionUnknownError, Record
 from services.event_log_kafka.cluster import KafkaLog
+from tests.conditions import eventually
 from tests.event_logs import Log, by_contract, events_of, kafka_end_to_end, new_topic, outbox_end_to_end
 from tests.outbox import publisher_outbox
 
@@ -93,6 +94,20 @@ async def test_an_empty_read_waits_and_is_answered_by_the_next_event(log: Log) -
     published = await log.publish("one-contract")
     async with asyncio.timeout(10):
         assert events_of(await waiting) == published
+
+
+async def test_a_read_that_waits_ends_when_its_process_is_told_to_stop(log: Log) -> None:
+    reader = log.reader()
+    await reader.settled()
+    source = reader.source
+    waiting = asyncio.create_task(source.read(10, 50.0))
+
+    def woken() -> bool:
+        source.wake.set()
+        return waiting.done()
+
+    await eventually(woken, within=10, what="the end of the wait")
+    assert not await waiting
 
 
 async def test_what_was_never_sought_is_not_returned(log: Log) -> None:

@@ -8,9 +8,10 @@ import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from structlog.testing import capture_logs
 
@@ -274,6 +275,18 @@ async def test_a_reader_that_stands_still_is_replaced_and_misses_nothing(
         await log.close()
 
 
+async def _records(servers: str, topic: str, count: int) -> list[Any]:
+    """Return the first records of a topic with one partition."""
+    reader = AIOKafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
+    await reader.start()
+    try:
+        reader.assign([TopicPartition(topic, 0)])
+        async with asyncio.timeout(20):
+            return [await reader.getone() for _ in range(count)]
+    finally:
+        await reader.stop()
+
+
 async def test_a_foreign_record_is_handed_on_with_its_parts_and_what_follows_is_read(
     accepted: Outbox, topic_log: KafkaLog
 ) -> None:
@@ -297,6 +310,19 @@ async def test_a_foreign_record_is_handed_on_with_its_parts_and_what_follows_is_
         assert all(record.poison for record in strange)
         read = events_of([record for record in records if record.event is not None])
         assert by_contract(read) == by_contract(published)
+        copies = await _records(topic_log.bootstrap_servers, topic_log.dead_letter_topic, 3)
+        told = [dict(copy.headers) for copy in copies]
+        assert [(copy.key, copy.value) for copy in copies] == [
+            (b"2/0", b"hello"),
+            (b"2/1", b"{}"),
+            (b"2/2", None),
+        ]
+        assert [each["vbpr-position"] for each in told] == [b"0", b"1", b"2"]
+        assert {(each["vbpr-topic"], each["vbpr-partition"]) for each in told} == {
+            (topic_log.topic.encode(), b"2")
+        }
+        assert [each["vbpr-reason"].decode() for each in told] == [record.poison for record in strange]
+        assert told[1]["ce_id"] == b"\xff"
     finally:
         await foreign.stop()
         await log.close()

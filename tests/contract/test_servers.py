@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from tests import keeper, servers
 from tests.processes import VbprProcesses
 from tools.kafka import Broker
 from tools.postgresql import PostgreSQL
-from tools.server_process import ServerError, ServerProcess
+from tools.server_process import ServerError, ServerProcess, accepts, free_ports
 
 
 def _dsn(url: str) -> str:
@@ -129,6 +130,28 @@ async def test_a_killed_broker_keeps_what_it_acknowledged(own_kafka: Broker, top
     await _produce(own_kafka.bootstrap_servers, topic, b"after")
 
     assert await _values(own_kafka.bootstrap_servers, topic, 2) == [b"before", b"after"]
+
+
+@pytest.mark.timeout(120)
+def test_a_broker_in_the_foreground_ends_with_its_command_and_says_so(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    command = [sys.executable, "-m", "tools.kafka", "run", "--port", str(port), "--folder", str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
+    ) as running:
+        assert running.stdout is not None
+        said = ""
+        while "Ctrl-C ends it" not in said:
+            said = running.stdout.readline()
+            assert said, "it ended while starting"
+        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert refused.returncode == 1
+        assert f"Port {port} on 127.0.0.1 is in use" in refused.stderr
+        os.killpg(running.pid, signal.SIGINT)  # what Ctrl-C does: everybody in the foreground is told
+        said = running.stdout.read()
+        assert running.wait() == 0
+    assert "has ended; what it holds stays in" in said
+    assert not accepts(port)
 
 
 def test_asking_twice_gives_the_same_servers(shared_postgresql: servers.SharedPostgreSQL) -> None:

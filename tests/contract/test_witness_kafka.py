@@ -23,6 +23,9 @@ from services.notifier import tables as t
 from services.notifier.consume.continuity import LogChangedError
 from services.notifier.consume.freshness import LiveIndex
 from services.notifier.consume.intake import Intake
+from services.notifier.record.verdict import RetryPolicy
+from services.notifier.send.client import RestHookClient
+from services.notifier.send.delivery import Delivery
 from services.notifier.watch.recovery.positions import accept
 from services.notifier.watch.recovery.trail import Order
 from services.publisher.emit.relay import Relay
@@ -33,6 +36,7 @@ from tests.notifier_store import BASE, NotifierStore, notifier_store
 from tests.notifying import contract
 from tests.outbox import SOURCE, publisher_outbox
 from tests.servers import SharedKafka
+from tests.watching import sending
 
 
 @pytest.fixture
@@ -54,6 +58,9 @@ async def reading(store: NotifierStore, topic_log: KafkaLog) -> AsyncIterator[In
     source = KafkaSource(topic_log, clock, group=topic_log.topic, session=6.0)
     witness = KafkaWitness(topic_log, source, group=topic_log.topic)
     live = LiveIndex(store.database, BASE)
+    client = RestHookClient(clock, private=True, response_bytes=1024)
+    sender = sending(clock, client, RetryPolicy(schedule=(3600.0,)))
+    delivery = Delivery(store.database, clock, sender, workers=0, owed=Wakeup())  # takes in only
     intake = Intake(
         store.database,
         clock,
@@ -61,12 +68,13 @@ async def reading(store: NotifierStore, topic_log: KafkaLog) -> AsyncIterator[In
         live,
         log_name=topic_log.topic,
         wait=0.2,
-        owed=Wakeup(),
+        outgoing=delivery.transaction,
         witness=witness,
     )
     try:
         yield intake
     finally:
+        await client.close()
         await source.close()
 
 

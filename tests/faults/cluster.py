@@ -41,10 +41,11 @@ class Cluster:
 
     async def start_notifiers(self, count: int, script: Path | None = None) -> None:
         """Start so many more notifiers at once; a script takes the place of the `vbpr` command."""
-        made = [await self._notifier(script) for _ in range(count)]
+        made = [await self.prepared_notifier(script) for _ in range(count)]
         await asyncio.gather(*(asyncio.to_thread(each.start) for each in made))
 
-    async def _notifier(self, script: Path | None) -> VbprProcess:
+    async def prepared_notifier(self, script: Path | None = None) -> VbprProcess:
+        """Return one more notifier, with a database role of its own, not started yet."""
         role = f"notifier_{secrets.token_hex(4)}"
         url = sa.make_url(self.settings["VBPR_NOTIFIER_DATABASE_URL"])
         async with self.connected() as connection:

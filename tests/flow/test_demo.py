@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.servers import SharedKafka, SharedPostgreSQL
 from tests.service.commands import line, run, running
@@ -56,7 +58,18 @@ async def test_the_ledger_closes_on_kafka_and_postgresql(
     shared_postgresql: SharedPostgreSQL, kafka: SharedKafka
 ) -> None:
     where = ("--database-url", shared_postgresql.url("postgres"), "--kafka", kafka.bootstrap_servers)
+    before = await _topics(kafka), shared_postgresql.databases()
     ended = await run("demo", "--many-machines", *where)
     assert ended.code == 0, ended.out + ended.err
     assert "== kill -9: the publisher and one of two notifiers" in ended.out
     assert ended.out.splitlines()[-1] == "The ledger closes: every event owed was received once, in order."
+    assert (await _topics(kafka), shared_postgresql.databases()) == before, "it leaves nothing behind"
+
+
+async def _topics(kafka: SharedKafka) -> set[str]:
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    await admin.start()
+    try:
+        return {name for name in await admin.list_topics() if name.startswith("vbpr.demo.")}
+    finally:
+        await admin.close()

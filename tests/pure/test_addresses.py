@@ -32,6 +32,7 @@ def test_public_addresses_are_dialled(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", [*LOCAL, *NEVER, *SHARED, "64:ff9b::7f00:1", "2002:7f00:1::1"])
+@pytest.mark.requirement("R-188")
 def test_inner_addresses_are_not_dialled(address: str) -> None:
     assert not allowed(address, private=False)
 

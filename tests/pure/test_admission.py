@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from schemas.fhir import BACKPORT_HEARTBEAT, BACKPORT_MAX_COUNT, BACKPORT_TIMEOUT, OURS
+from schemas.fhir import BACKPORT_CHANNEL_TYPE, BACKPORT_HEARTBEAT, BACKPORT_MAX_COUNT, BACKPORT_TIMEOUT, OURS
 from schemas.outcome import FhirError
 from services.notifier.model import Status
 from services.notifier.subscriptions.admission import Admitted, admit
 from services.notifier.subscriptions.channels import EndpointPolicy
 from tests.notifying import classic, topical
 
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 STRICT = EndpointPolicy(allow_http=False, allow_private=False)
 HOOK = "https://provider.example/hook"
 
@@ -21,7 +23,7 @@ Resource = dict[str, Any]
 
 
 def admitted(resource: Resource, policy: EndpointPolicy = STRICT) -> Admitted:
-    return admit(resource, base_url="https://vbpr.example/fhir", policy=policy)
+    return admit(resource, base_url="https://vbpr.example/fhir", policy=policy, now=NOW)
 
 
 def refused(resource: Resource) -> FhirError:
@@ -30,6 +32,7 @@ def refused(resource: Resource) -> FhirError:
     return caught.value
 
 
+@pytest.mark.requirement("R-030", "R-035", "R-038", "R-039")
 def test_what_is_asked_is_what_is_kept() -> None:
     found = admitted(topical(HOOK, "stage=settled", max_count=7))
     assert (found.kind, found.asked, found.criteria) == (
@@ -68,7 +71,7 @@ def extended(url: str, **value: object) -> Callable[[Resource], Resource]:
     ("change", "status", "expression", "said"),
     [
         (element("criteria", "https://x.example/topic"), 422, "Subscription.criteria", "expected one of"),
-        (element("end", "2027-01-01T00:00:00Z"), 422, "Subscription.end", "leave it out"),
+        (element("end", "2026-01-01T00:00:00Z"), 422, "Subscription.end", "expected an instant ahead"),
         (element("status", "error"), 422, "Subscription.status", "requested or off"),
         (channel("type", "email"), 422, "Subscription.channel.type", "expected rest-hook"),
         (channel("endpoint", "http://provider.example/hook"), 422, "Subscription.channel.endpoint", "expected https"),
@@ -80,11 +83,28 @@ def extended(url: str, **value: object) -> Callable[[Resource], Resource]:
         (channel("payload", "application/fhir+json; fhirVersion=5.0"), 422, "Subscription.channel.payload", "4.0"),
         (channel("header", ["Host: x"]), 422, "Subscription.channel.header[0]", "set by this service"),
         (channel("header", ["a: b", "nonsense"]), 422, "Subscription.channel.header[1]", "Name: value"),
-        (extended(BACKPORT_HEARTBEAT, valueUnsignedInt=60), 422, "Subscription.channel.extension[0]", "heartbeats"),
+        (extended(BACKPORT_HEARTBEAT, valueUnsignedInt=5), 422, "Subscription.channel.extension[0]", "10 to 86400 seconds"),
         (extended(BACKPORT_TIMEOUT, valueUnsignedInt=600), 422, "Subscription.channel.extension[0]", "1 to 60"),
         (extended("http://x.example", valueString="x"), 422, "Subscription.channel.extension[0]", "not served"),
     ],
 )  # fmt: skip
+@pytest.mark.requirement(
+    "R-051",
+    "R-053",
+    "R-054",
+    "R-055",
+    "R-056",
+    "R-057",
+    "R-061",
+    "R-062",
+    "R-036",
+    "R-121",
+    "R-078",
+    "R-135",
+    "R-183",
+    "R-188",
+    "R-189",
+)
 def test_what_will_not_be_honoured_is_named(
     change: Callable[[Resource], Resource], status: int, expression: str, said: str
 ) -> None:
@@ -108,9 +128,10 @@ def test_criteria_that_will_not_be_honoured_are_named(criteria: str, said: str) 
     assert [(i.expression, said in i.diagnostics) for i in error.issues] == [("Subscription.criteria", True)]
 
 
+@pytest.mark.requirement("R-052", "R-059")
 def test_every_reason_is_given_at_once() -> None:
     resource = channel("type", "sms")(
-        channel("payload", "text/plain")(element("end", "2027-01-01T00:00:00Z")(topical(HOOK, "colour=red")))
+        channel("payload", "text/plain")(element("end", "2026-01-01T00:00:00Z")(topical(HOOK, "colour=red")))
     )
     assert sorted(str(issue.expression) for issue in refused(resource).issues) == [
         "Subscription.channel.payload",
@@ -120,6 +141,7 @@ def test_every_reason_is_given_at_once() -> None:
     ]
 
 
+@pytest.mark.requirement("R-040")
 def test_what_is_no_subscription_by_its_structure_is_a_bad_request() -> None:
     resource = classic(HOOK)
     del resource["reason"]
@@ -128,17 +150,34 @@ def test_what_is_no_subscription_by_its_structure_is_a_bad_request() -> None:
     assert any(issue.expression == "Subscription.reason" for issue in error.issues)
 
 
+@pytest.mark.requirement("R-062")
 def test_backport_extensions_on_a_classic_subscription_are_ambiguous() -> None:
     error = refused(extended(BACKPORT_MAX_COUNT, valuePositiveInt=3)(classic(HOOK)))
     assert [issue.expression for issue in error.issues] == ["Subscription.channel.extension[0]"]
 
 
+@pytest.mark.requirement("R-034", "R-035", "R-060")
 def test_a_topic_subscription_needs_a_payload_level() -> None:
     resource = topical(HOOK)
     del resource["channel"]["_payload"]
     assert any("empty, id-only or full-resource" in issue.diagnostics for issue in refused(resource).issues)
 
 
+@pytest.mark.requirement("R-189", "R-184")
 def test_a_header_value_is_never_quoted() -> None:
     error = refused(channel("header", ["s3cret without a name"])(classic(HOOK)))
     assert "s3cret" not in str(error)
+
+
+@pytest.mark.requirement("R-009", "R-058", "R-062")
+def test_a_custom_channel_type_and_r5_s_own_extensions_are_refused_by_name() -> None:
+    custom = {
+        "extension": [{"url": BACKPORT_CHANNEL_TYPE, "valueCoding": {"system": "urn:x", "code": "kafka"}}]
+    }
+    error = refused(channel("_type", custom)(topical(HOOK)))
+    assert [(issue.expression, issue.code) for issue in error.issues] == [
+        ("Subscription.channel.type.extension", "not-supported")
+    ]
+    r5 = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Subscription.maxCount"
+    error = refused(extended(r5, valuePositiveInt=3)(topical(HOOK)))
+    assert r5 in str(error)

@@ -140,6 +140,7 @@ def _upstream(port: int, path: str) -> str | None:
         "/fhir/Subscription/a1/$status",
         "/fhir/Subscription/a1/$events",
         "/fhir/Subscription/a1/_history/2",
+        "/fhir/Basic/report-settled",
         "/fhir/SubscriptionTopic",
         "/fhir/SubscriptionTopic/report-settled",
     ],

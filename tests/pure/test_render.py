@@ -43,6 +43,7 @@ def parameters(bundle: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return out
 
 
+@pytest.mark.requirement("R-080", "R-081", "R-082", "R-083", "R-084", "R-085", "R-086", "R-087")
 def test_every_entry_has_a_request_and_a_response() -> None:
     _, bundle, _ = sent(topic_channel("full-resource"), owed(1), owed(2, "update"), owed(3, "delete"))
     assert bundle["type"] == "history"
@@ -58,11 +59,13 @@ def test_every_entry_has_a_request_and_a_response() -> None:
     assert bundle["entry"][1]["fullUrl"] == f"{BASE}/MeasureReport/r1"
 
 
+@pytest.mark.requirement("R-108")
 def test_a_report_is_embedded_as_it_was_stored() -> None:
     _, _, body = sent(topic_channel("full-resource"), owed(1))
     assert BODY in body
 
 
+@pytest.mark.requirement("R-088")
 def test_a_deleted_report_is_named_and_not_carried() -> None:
     _, bundle, body = sent(topic_channel("full-resource"), owed(1, "delete"))
     assert "resource" not in bundle["entry"][1]
@@ -73,6 +76,7 @@ def test_a_deleted_report_is_named_and_not_carried() -> None:
     ("content", "entries", "topic", "focus"),
     [("empty", 1, False, False), ("id-only", 1, True, True), ("full-resource", 2, True, True)],
 )
+@pytest.mark.requirement("R-004", "R-096", "R-100", "R-101", "R-103", "R-104", "R-107")
 def test_what_each_payload_level_says(content: Content, entries: int, topic: bool, focus: bool) -> None:
     _, bundle, _ = sent(topic_channel(content), owed(1))
     found = parameters(bundle)
@@ -84,6 +88,7 @@ def test_what_each_payload_level_says(content: Content, entries: int, topic: boo
         assert parts["focus"]["valueReference"] == {"reference": f"{BASE}/MeasureReport/r1"}
 
 
+@pytest.mark.requirement("R-005", "R-089", "R-092", "R-112")
 def test_numbers_are_strings_and_the_total_is_the_batchs_highest() -> None:
     _, bundle, _ = sent(topic_channel("id-only"), owed(7), owed(8))
     found = parameters(bundle)
@@ -93,6 +98,7 @@ def test_numbers_are_strings_and_the_total_is_the_batchs_highest() -> None:
     assert found["type"][0]["valueCode"] == "event-notification"
 
 
+@pytest.mark.requirement("R-114", "R-132")
 def test_a_retry_is_the_same_notification_at_another_time() -> None:
     channel = topic_channel("full-resource", headers=(("Authorization", "Bearer x"),))
     later = datetime(2026, 3, 1, 13, 0, tzinfo=UTC)
@@ -108,6 +114,7 @@ def test_a_retry_is_the_same_notification_at_another_time() -> None:
     assert bundles[0] == bundles[1]
 
 
+@pytest.mark.requirement("R-090", "R-092", "R-093", "R-095")
 def test_a_handshake_carries_no_event() -> None:
     request = render_handshake(topic_channel("full-resource"), events=0, base=BASE, now=NOW, deadline=20)
     found = parameters(orjson.loads(request.body))
@@ -119,6 +126,7 @@ def test_a_handshake_carries_no_event() -> None:
 
 
 @pytest.mark.parametrize(("asked", "deadline"), [(None, 20), (5, 5), (60, 60), (600, 60)])
+@pytest.mark.requirement("R-037", "R-118")
 def test_a_subscriber_may_ask_for_its_own_deadline_up_to_a_minute(asked: int | None, deadline: float) -> None:
     request = render_batch(
         topic_channel("id-only", timeout=asked), Batch("s1", [owed(1)]), base=BASE, now=NOW, deadline=20

@@ -29,7 +29,7 @@ def has(receiver: Receiver, count: int) -> bool:
 
 async def said(running: Notifying) -> str | None:
     assert running.notifier is not None
-    return (await running.notifier.ready())["event log"]
+    return (await running.notifier.ready())["event_log"]
 
 
 async def stopped(running: Notifying) -> bool:

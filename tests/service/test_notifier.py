@@ -60,6 +60,7 @@ async def test_without_payload_it_is_told_by_an_empty_post(running: Notifying, r
     assert (got.method, got.path, got.body) == ("POST", "/hook", b"")
 
 
+@pytest.mark.requirement("R-024", "R-115")
 async def test_only_what_matches_is_told(running: Notifying, receiver: Receiver) -> None:
     await running.subscribe(classic(receiver.url))
     events = await running.publish("other", "c1", "other", "c1")
@@ -67,6 +68,25 @@ async def test_only_what_matches_is_told(running: Notifying, receiver: Receiver)
     assert [got.body for got in receiver.got] == [events[1].body, events[3].body]
 
 
+@pytest.mark.requirement(
+    "R-003",
+    "R-033",
+    "R-070",
+    "R-071",
+    "R-097",
+    "R-130",
+    "R-131",
+    "R-132",
+    "R-133",
+    "R-134",
+    "R-110",
+    "R-111",
+    "R-112",
+    "R-050",
+    "R-190",
+    "R-025",
+    "R-116",
+)
 async def test_a_topic_subscription_is_greeted_first_and_then_told_in_order(
     running: Notifying, receiver: Receiver
 ) -> None:
@@ -84,6 +104,7 @@ async def test_a_topic_subscription_is_greeted_first_and_then_told_in_order(
     await became(running, made, "active")
 
 
+@pytest.mark.requirement("R-072", "R-076", "R-098")
 async def test_a_handshake_that_is_refused_makes_it_an_error_and_the_client_may_ask_again(
     running: Notifying, receiver: Receiver
 ) -> None:
@@ -99,6 +120,7 @@ async def test_a_handshake_that_is_refused_makes_it_an_error_and_the_client_may_
     await became(running, made, "active")
 
 
+@pytest.mark.requirement("R-116", "R-123", "R-114", "R-122")
 async def test_an_endpoint_that_fails_gets_everything_later_in_order_under_the_same_ids(
     running: Notifying, receiver: Receiver
 ) -> None:
@@ -130,6 +152,7 @@ async def test_a_message_that_is_refused_is_given_up_alone(running: Notifying, r
     assert (await running.get(made["id"]))["status"] == "active"
 
 
+@pytest.mark.requirement("R-117")
 async def test_a_refused_batch_is_split_until_the_bad_one_stands_alone(
     running: Notifying, receiver: Receiver
 ) -> None:
@@ -147,6 +170,7 @@ async def test_a_refused_batch_is_split_until_the_bad_one_stands_alone(
     assert taken == [1, 2, 4, 5]
 
 
+@pytest.mark.requirement("R-075", "R-076", "R-079", "R-098", "R-128", "R-113")
 async def test_a_topic_lane_whose_schedule_ran_out_waits_for_its_client(
     running: Notifying, receiver: Receiver
 ) -> None:
@@ -165,6 +189,7 @@ async def test_a_topic_lane_whose_schedule_ran_out_waits_for_its_client(
     assert len(handshakes) == 2
 
 
+@pytest.mark.requirement("R-077", "R-122")
 async def test_gone_switches_off_and_keeps_the_backlog(running: Notifying, receiver: Receiver) -> None:
     receiver.statuses(410)
     sent = classic(receiver.url)
@@ -179,6 +204,7 @@ async def test_gone_switches_off_and_keeps_the_backlog(running: Notifying, recei
     assert [got.webhook_id.partition("_")[2] for got in receiver.got] == ["1-1", "1-1", "2-2"]
 
 
+@pytest.mark.requirement("R-114")
 async def test_a_restart_goes_on_where_it_was(running: Notifying, receiver: Receiver) -> None:
     made = await running.subscribe(classic(receiver.url))
     await running.publish("c1", "c1")
@@ -190,6 +216,7 @@ async def test_a_restart_goes_on_where_it_was(running: Notifying, receiver: Rece
     assert [got.webhook_id for got in receiver.got] == [f"{made['id']}_{n}-{n}" for n in (1, 2, 3)]
 
 
+@pytest.mark.requirement("R-013", "R-077")
 async def test_a_deleted_subscription_hears_nothing_more(running: Notifying, receiver: Receiver) -> None:
     made = await running.subscribe(classic(receiver.url))
     other = await running.subscribe(classic(receiver.url))

@@ -18,7 +18,7 @@ from services import process
 from services.admin_http import admin_app
 from services.clock import Clock, SystemClock
 from services.lifecycle import Lifecycle, Loop
-from services.process import PortError
+from services.ports import PortError
 from services.settings import Settings
 from tests.clock import ManualClock
 from tests.conditions import eventually
@@ -34,6 +34,8 @@ class Slow:
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.let_go = asyncio.Event()
+        self.closing = asyncio.Event()
+        self.may_close = asyncio.Event()
         self.closed = False
         self.loops = [Loop("idle", _idle)]
         self.trouble: str | None = None
@@ -45,6 +47,8 @@ class Slow:
         return {"trouble": self.trouble}
 
     async def close(self) -> None:
+        self.closing.set()
+        await self.may_close.wait()
         self.closed = True
 
     async def _slow(self, _request: web.Request) -> web.Response:
@@ -106,7 +110,9 @@ async def _opened(
     return (service,)
 
 
-async def test_sigterm_finishes_what_has_begun_refuses_what_is_new_and_closes() -> None:
+async def test_sigterm_finishes_what_has_begun_refuses_what_is_new_and_closes_with_the_admin_pages_last() -> (
+    None
+):
     service = Slow()
     known: list[Settings] = []
 
@@ -146,6 +152,11 @@ async def test_sigterm_finishes_what_has_begun_refuses_what_is_new_and_closes() 
         service.let_go.set()
         async with await begun as response:
             assert await response.text() == "done"
+        await service.closing.wait()
+        async with session.get(f"http://127.0.0.1:{settings.admin_port}/readyz") as response:
+            assert response.status == 503
+            assert "the process is ending" in await response.text()
+        service.may_close.set()
         await serving
     assert service.closed
 

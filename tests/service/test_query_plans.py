@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Awaitable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 import sqlalchemy as sa
 
 from benchmarks import history
-from services.database import Database
 from services.notifier import tables as t
 from services.notifier.model import Answer
 from services.notifier.record.recorder import record
@@ -21,6 +18,7 @@ from services.notifier.send.claims import Room, claim
 from services.retention import Pruner
 from services.settings import Settings
 from tests.notifier_store import NotifierStore, notifier_store
+from tests.plans import plans, walks
 
 EVENTS = 4_000
 """For each of the lanes: enough that a plan which walks through them all is never the cheaper one."""
@@ -54,34 +52,6 @@ async def fill(store: NotifierStore) -> list[str]:
     return names
 
 
-async def plans(database: Database, work: Awaitable[Any]) -> list[tuple[str, str]]:
-    """Return the plan of every statement that reads or removes rows while the work is done, with the statement."""
-    said: dict[str, Any] = {}
-
-    def note(statement: str, parameters: Any, many: bool) -> None:  # as observers are called
-        if re.match(r"\s*(SELECT|UPDATE|DELETE)", statement):
-            said.setdefault(statement, parameters[0] if many else parameters)
-
-    database.observers.append(note)
-    await work
-    database.observers.remove(note)
-    explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
-    found = []
-    async with database.read() as connection:
-        for statement, parameters in said.items():
-            rows = await connection.exec_driver_sql(explain + statement, parameters)
-            found.append((statement, "\n".join(str(row[-1]) for row in rows)))
-    return found
-
-
-def walks(plan: str) -> list[str]:
-    """Return the growing tables that a plan goes through from end to end."""
-    tables = "|".join(GROWING)
-    # SQLite: `SCAN event` or `SCAN event AS old`; by an index in order, it stops at its LIMIT. PostgreSQL: `Seq Scan on event`.
-    lines = [line for line in plan.splitlines() if "USING" not in line]
-    return [line for line in lines if re.search(rf"(?:\bSCAN|Seq Scan on) (?:{tables})\b", line)]
-
-
 async def test_the_plans_are_looked_at(store: NotifierStore) -> None:
     """A statement that does walk through is found out."""
     await fill(store)
@@ -91,7 +61,7 @@ async def test_the_plans_are_looked_at(store: NotifierStore) -> None:
             await connection.execute(sa.select(t.attempt.c.id).where(t.attempt.c.milliseconds == 3))
 
     ((_, plan),) = await plans(store.database, careless())
-    assert walks(plan)
+    assert walks(plan, GROWING)
 
 
 @pytest.mark.parametrize(("days", "least"), [(500, 7), (9000, 0)])
@@ -113,7 +83,7 @@ async def test_the_pruner_finds_what_is_past_its_time_by_an_index(
     for statement, plan in found:
         # Its window is the beginning of a table in the order of its key: the limit ends the walk.
         bounded = "LIMIT" in statement and "ORDER BY" in statement and store.database.is_sqlite
-        assert not walks(plan) or bounded, f"{statement}\n{plan}"
+        assert not walks(plan, GROWING) or bounded, f"{statement}\n{plan}"
 
 
 async def test_taking_in_claiming_and_recording_touch_nothing_that_is_finished(store: NotifierStore) -> None:
@@ -141,4 +111,4 @@ async def test_taking_in_claiming_and_recording_touch_nothing_that_is_finished(s
         await record(store.database, store.clock, turns)
 
     for statement, plan in await plans(store.database, deliver()):
-        assert not walks(plan), f"{statement}\n{plan}"
+        assert not walks(plan, GROWING), f"{statement}\n{plan}"

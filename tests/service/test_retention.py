@@ -14,12 +14,15 @@ from services.event_log import Record
 from services.notifier import tables as t
 from services.notifier.enqueue.enqueue import Matched, enqueue
 from services.notifier.retention import sweeps
+from services.notifier.subscriptions.admission import admit
+from services.notifier.subscriptions.channels import EndpointPolicy
 from services.notifier.subscriptions.store import SubscriptionStore
 from services.principal import LOCAL
 from services.retention import AT_ONCE, REST, Pruner
 from services.settings import Settings
 from tests.clock import ManualClock
-from tests.notifier_store import LOG, NotifierStore, event, notifier_store
+from tests.notifier_store import BASE, LOG, NotifierStore, event, notifier_store
+from tests.notifying import classic
 
 DAY = 86_400.0
 SETTINGS = Settings(
@@ -246,3 +249,24 @@ async def test_an_old_event_that_reached_many_goes_in_parts(store: NotifierStore
     assert left == [(1200 - AT_ONCE, 100), (1200 - 2 * AT_ONCE, 100), (0, 0)], (
         "an event stays as long as something refers to it"
     )
+
+
+async def test_former_versions_of_a_subscription_go_and_the_one_it_is_at_stays(
+    store: NotifierStore, clock: ManualClock
+) -> None:
+    policy = EndpointPolicy(allow_http=True, allow_private=True)
+    asked = admit(classic("http://127.0.0.1:9/hook"), base_url=BASE, policy=policy, now=clock.now())
+    made, other = await store.subscribe(), await store.subscribe()
+    subscriptions = SubscriptionStore(store.database, clock)
+    await subscriptions.update(LOCAL, made.id, asked, "active", None)
+    await subscriptions.delete(LOCAL, other.id)
+    assert await count(store, t.subscription_version) == 4
+    await clock.advance(10 * DAY)
+    kept = SETTINGS.model_copy(update={"keep_subscription_versions_days": 11})
+    await pruner(store, kept).run_dry()
+    assert await count(store, t.subscription_version) == 4
+    await clock.advance(2 * DAY)
+    await pruner(store, kept).run_dry()
+    async with store.database.read() as connection:
+        left = await connection.execute(sa.select(t.subscription_version))
+        assert {(row.subscription_id, row.version) for row in left} == {(made.id, 2), (other.id, 2)}

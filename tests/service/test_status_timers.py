@@ -13,7 +13,8 @@ from services.notifier import tables as t
 from services.notifier.model import LaneState, Status
 from services.notifier.subscriptions.admission import admit
 from services.notifier.subscriptions.channels import EndpointPolicy
-from services.notifier.subscriptions.store import Stored, SubscriptionStore
+from services.notifier.subscriptions.store import SubscriptionStore
+from services.notifier.subscriptions.stored import Stored
 from services.notifier.subscriptions.timers import Patience, StatusTimers
 from services.principal import LOCAL
 from tests.clock import ManualClock
@@ -66,6 +67,7 @@ async def given_up(store: NotifierStore) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("topic", [False, True])
+@pytest.mark.requirement("R-128")
 async def test_thirty_days_in_error_turn_it_off_with_everything_still_owed(
     store: NotifierStore, clock: ManualClock, *, topic: bool
 ) -> None:
@@ -164,6 +166,7 @@ async def test_a_client_that_comes_back_in_time_keeps_what_it_is_owed(
         topical("http://127.0.0.1:9/hook"),
         base_url=BASE,
         policy=EndpointPolicy(allow_http=True, allow_private=True),
+        now=clock.now(),
     )
     await SubscriptionStore(store.database, clock).update(LOCAL, made.id, asked, "requested", None)
     await clock.advance(400 * DAY)
@@ -194,3 +197,30 @@ async def test_what_many_owe_expires_in_parts(store: NotifierStore, clock: Manua
     await run(store)
     assert len(await given_up(store)) == 6_000
     assert (await store.lane(made.id)).next_number == 6_001
+
+
+@pytest.mark.requirement("R-077")
+async def test_at_its_end_a_subscription_is_turned_off_and_owed_nothing_more(
+    store: NotifierStore, clock: ManualClock
+) -> None:
+    made, other = await store.subscribe(topic=True), await store.subscribe(topic=True)
+    asked = admit(
+        {**topical("http://127.0.0.1:9/hook"), "end": (clock.now() + timedelta(hours=1)).isoformat()},
+        base_url=BASE,
+        policy=EndpointPolicy(allow_http=True, allow_private=True),
+        now=clock.now(),
+    )
+    await SubscriptionStore(store.database, clock).update(LOCAL, made.id, asked, "requested", None)
+    await store.take_in(0, 0, [1, 2], made.id, other.id)
+    await clock.advance(3599)
+    await run(store)
+    assert (await look(store, made.id)).status is Status.REQUESTED
+    await clock.advance(1)
+    await run(store)
+    found = await look(store, made.id)
+    assert (found.status, found.error) == (Status.OFF, "it has reached its end")
+    reason = "the subscription has reached its end"
+    assert await given_up(store) == [(1, reason), (2, reason)]
+    await store.take_in(0, 2, [3], made.id, other.id)
+    assert (await store.numbers(made.id), await store.numbers(other.id)) == ([1, 2], [1, 2, 3])
+    assert (await look(store, other.id)).status is Status.REQUESTED

@@ -97,7 +97,8 @@ class Client:
         async def put(machine: Machine) -> None:
             store, changed = _entrance(machine)
             resource = {**self.resource, "id": self.id, "status": status.value}
-            admitted = admit(resource, base_url=machine.site.settings.fhir_base, policy=POLICY)
+            now = store._clock.now()
+            admitted = admit(resource, base_url=machine.site.settings.fhir_base, policy=POLICY, now=now)
             await store.update(LOCAL, self.id, admitted, status.value, None)
             changed()
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from schemas.event import ReportEvent, UndecodableEventError, from_record, headers
 from services.database import Connection
 from services.event_log import LogUnavailableError, Place, PositionUnknownError, Record
+from services.wakeup import Wakeup
 from tests.simulation.chance import Chance
 from tests.simulation.dice import Dice
 from tests.simulation.loop import Process, VirtualLoop, current
@@ -184,6 +185,7 @@ class SimulatedSource:
         """Join with the first question."""
         self._kafka = kafka
         self._dice = dice
+        self.wake = Wakeup()
         self._member: Member | None = None
 
     async def assigned(self) -> frozenset[int]:

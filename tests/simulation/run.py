@@ -16,6 +16,7 @@ from services.notifier.subscriptions.admission import admit
 from services.publisher.check import check
 from tests.notifying import classic
 from tests.publishing import OTHER_PROVIDER, PAYER, PROVIDER, contract, performance, quality
+from tests.simulation.chance import START
 from tests.simulation.clients import POLICY, Client
 from tests.simulation.dice import Fault
 from tests.simulation.judge import Glance, Run, open_books, verdict
@@ -192,4 +193,4 @@ def warm_up() -> None:
     """Do once what is kept for good by whoever does it first: a run then finds it done."""
     for resource in (PAYER, contract("c"), performance(), quality()):
         assert not check(resource), resource["resourceType"]
-    admit({**classic("http://127.0.0.1/x"), "id": "x"}, base_url=BASE, policy=POLICY)
+    admit({**classic("http://127.0.0.1/x"), "id": "x"}, base_url=BASE, policy=POLICY, now=START)

@@ -20,6 +20,7 @@ from services.notifier.record import recorder
 from services.notifier.send import claims
 from services.publisher.emit.relay import Relay
 from services.publisher.store import versions
+from services.publisher.store.model import Current
 
 
 def take_out(name: str) -> None:
@@ -149,8 +150,8 @@ def _order() -> None:
 def _resends() -> None:
     """A report that is sent again is another report."""
 
-    async def same_content(*_: Any) -> None:
-        return None
+    async def same_content(*_: Any) -> list[Current]:
+        return []
 
     _replace(versions, "same_content", same_content)
 

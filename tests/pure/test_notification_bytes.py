@@ -1,0 +1,72 @@
+"""A Bundle put together from kept pieces is the Bundle that its definition makes, byte for byte."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.event import EventType, Interaction
+from services.notifier.model import Batch, Channel, Content, Owed, Status
+from services.notifier.render.backport import (
+    history_bundle,
+    report_entry,
+    status_entry,
+    status_id,
+    status_parameters,
+)
+from services.notifier.render.notification import notification_bundle
+
+IDS = st.from_regex(r"[A-Za-z0-9\-.]{1,20}", fullmatch=True) | st.just(str(10**30))
+TIMES = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # made aware by the strategy
+BODIES = st.sampled_from(
+    [b'{"value": 4.50}', b'{"a": "]}"}', b'{"id": "body 1000000000000000000000000000000"}']
+)
+INTERACTIONS = st.sampled_from(list[Interaction](["create", "update", "delete"]))
+EVENTS = st.tuples(IDS, st.integers(1, 99), INTERACTIONS, TIMES, BODIES)
+
+
+@given(
+    subscription=IDS,
+    content=st.sampled_from(list[Content](["empty", "id-only", "full-resource"])),
+    topic=st.sampled_from(["https://vbpr.example/topic", 'https://vbpr.example/"quoted"']),
+    base=st.sampled_from(["https://vbpr.example/fhir", "http://[::1]:8080/größe"]),
+    first=st.integers(1, 10**12),
+    events=st.lists(EVENTS, min_size=1, max_size=4),
+    now=TIMES,
+)
+def test_pieces_make_what_the_definition_makes(
+    subscription: str,
+    content: Content,
+    topic: str,
+    base: str,
+    first: int,
+    events: list[tuple[str, int, Interaction, datetime, bytes]],
+    now: datetime,
+) -> None:
+    owed = [
+        Owed(first + place, report, version, EventType.PUBLISHED, interaction, at, body)
+        for place, (report, version, interaction, at, body) in enumerate(events)
+    ]
+    channel = Channel(
+        subscription, "topic", Status.ACTIVE, "https://e", "application/fhir+json", content, topic
+    )
+    batch = Batch(subscription, owed)
+    status = status_parameters(
+        channel, kind="event-notification", status=Status.ACTIVE, events=batch.last, owed=owed,
+        name=batch.webhook_id, base=base,
+    )  # fmt: skip
+    entries = [status_entry(channel, status, base)]
+    if content == "full-resource":
+        entries += [report_entry(each, base) for each in owed]
+    expected = orjson.dumps(history_bundle(entries, now))
+    assert notification_bundle(channel, batch, base=base, now=now) == expected
+
+
+@given(name=st.text(max_size=60))
+def test_the_id_of_a_status_is_a_version_5_uuid_of_its_name(name: str) -> None:
+    namespace = uuid.UUID("5b2f7f0e-2f35-5d0c-9a54-0f3c1b6f7c11")
+    assert status_id(name, "handshake") == str(uuid.uuid5(namespace, f"{name}/handshake"))

@@ -1,0 +1,64 @@
+"""What a client finds out before it subscribes: the CapabilityStatement and the topics."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from schemas.capability import capability_statement
+from schemas.fhir import BACKPORT_SUBSCRIPTION_PROFILE, BACKPORT_TOPIC_CANONICAL
+from schemas.topics import topics
+from tests.notifying import Notifying, notifying
+
+_CODE = "http://hl7.org/fhir/fhir-types|SubscriptionTopic"
+
+
+@pytest.fixture
+async def running(database_urls: tuple[str, str]) -> AsyncIterator[Notifying]:
+    async with notifying(*database_urls) as opened:
+        yield opened
+
+
+def entry(kind: str) -> dict[str, Any]:
+    (rest,) = capability_statement("https://vbpr.example/fhir")["rest"]
+    (found,) = (each for each in rest["resource"] if each["type"] == kind)
+    return dict(found)
+
+
+@pytest.mark.requirement("R-006", "R-020", "R-021")
+def test_every_topic_is_listed_on_subscription() -> None:
+    listed = [each for each in entry("Subscription")["extension"] if each["url"] == BACKPORT_TOPIC_CANONICAL]
+    assert {each["valueCanonical"] for each in listed} == set(topics())
+
+
+@pytest.mark.requirement("R-007", "R-008", "R-017")
+def test_the_guide_s_statement_profile_and_operations_are_named() -> None:
+    statement = capability_statement("https://vbpr.example/fhir")
+    assert any(each.endswith("backport-subscription-server-r4") for each in statement["instantiates"])
+    found = entry("Subscription")
+    assert found["supportedProfile"] == [BACKPORT_SUBSCRIPTION_PROFILE]
+    names = {each["name"] for each in found["operation"]}
+    assert {"status", "events", "resend"} <= names
+    assert not any(name.startswith("$") for name in names)
+
+
+@pytest.mark.requirement("R-018", "R-023")
+async def test_topics_are_read_and_found_as_basic(running: Notifying) -> None:
+    assert running.client is not None
+    found = await (await running.client.get("/fhir/Basic", params={"code": _CODE})).json()
+    assert found["total"] == len(topics()) == len(found["entry"])
+    urls = set()
+    for each in found["entry"]:
+        alone = await (await running.client.get(f"/fhir/Basic/{each['resource']['id']}")).json()
+        assert alone == each["resource"]
+        assert each["fullUrl"].endswith(f"/Basic/{alone['id']}")
+        named = {part["url"].rpartition(".")[2]: part for part in alone["extension"]}
+        urls.add(named["url"]["valueUri"])
+        assert {"title", "resourceTrigger", "canFilterBy", "notificationShape"} <= set(named)
+    assert urls == set(topics())
+    nothing = await (await running.client.get("/fhir/Basic", params={"code": "consent"})).json()
+    assert (nothing["total"], "entry" in nothing) == (0, False)
+    assert (await running.client.get("/fhir/Basic/nothing")).status == 404
+    assert (await running.client.get("/fhir/Basic?author=x")).status == 400

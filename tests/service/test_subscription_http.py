@@ -1,0 +1,192 @@
+"""`/fhir/Subscription` as a client sees it: every interaction, search, paging, history, patch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from schemas.structure.gate import check_structure
+from tests.notifying import Notifying, classic, contract, notifying, topical
+
+HOOK = "http://127.0.0.1:9/hook"
+
+
+@pytest.fixture
+async def running(database_urls: tuple[str, str]) -> AsyncIterator[Notifying]:
+    async with notifying(*database_urls) as opened:
+        yield opened
+
+
+async def ask(
+    running: Notifying, method: str, path: str, body: Any = None, **headers: str
+) -> tuple[int, Any, Mapping[str, str]]:
+    assert running.client is not None
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with running.client.request(method, f"/fhir{path}", json=body, headers=named) as answer:
+        found = await answer.json() if answer.content_length else None
+        if found is not None:
+            assert check_structure(found) == [], found
+        return answer.status, found, answer.headers
+
+
+async def ids(running: Notifying, query: str) -> set[str]:
+    status, found, _ = await ask(running, "GET", f"/Subscription?{query}")
+    assert status == 200, found
+    return {entry["resource"]["id"] for entry in found.get("entry", [])}
+
+
+PATCH = {"Content_Type": "application/json-patch+json"}
+
+
+@pytest.mark.requirement("R-001", "R-010", "R-011", "R-070", "R-184")
+async def test_what_is_created_is_read_with_its_version_and_headers(running: Notifying) -> None:
+    sent = topical(HOOK, f"contract={contract('c1')}")
+    status, made, headers = await ask(running, "POST", "/Subscription", sent)
+    assert (status, made["status"], made["meta"]["versionId"]) == (201, "requested", "1")
+    assert headers["Location"].endswith(f"/Subscription/{made['id']}/_history/1")
+    assert made["channel"]["header"] == sent["channel"]["header"]
+    assert made["_criteria"] == sent["_criteria"]
+    status, read, headers = await ask(running, "GET", f"/Subscription/{made['id']}")
+    assert (status, read["criteria"]) == (200, sent["criteria"])
+    etag = headers["ETag"]
+    assert (await ask(running, "GET", f"/Subscription/{made['id']}", If_None_Match=etag))[0] == 304
+
+
+@pytest.mark.requirement("R-012", "R-013")
+async def test_every_version_stays_readable_and_the_history_ends_with_the_deletion(
+    running: Notifying,
+) -> None:
+    _, made, _ = await ask(running, "POST", "/Subscription", classic(HOOK))
+    path = f"/Subscription/{made['id']}"
+    changed = {**classic(HOOK, "c2"), "id": made["id"]}
+    assert (await ask(running, "PUT", path, changed))[0] == 200
+    assert (await ask(running, "DELETE", path))[0] == 204
+    assert (await ask(running, "GET", path))[0] == 410
+    _, found, _ = await ask(running, "GET", f"{path}/_history")
+    assert found["type"] == "history"
+    assert found["total"] == 3
+    assert [each["request"]["method"] for each in found["entry"]] == ["DELETE", "PUT", "POST"]
+    assert [each.get("resource", {}).get("criteria") for each in found["entry"]] == [
+        None,
+        changed["criteria"],
+        made["criteria"],
+    ]
+    assert (await ask(running, "GET", f"{path}/_history/1"))[1]["criteria"] == made["criteria"]
+    assert (await ask(running, "GET", f"{path}/_history/3"))[0] == 410
+    assert (await ask(running, "GET", f"{path}/_history/4"))[0] == 404
+    _, first, _ = await ask(running, "GET", f"{path}/_history?_count=2")
+    (following,) = [link["url"] for link in first["link"] if link["relation"] == "next"]
+    _, second, _ = await ask(running, "GET", following.partition("/fhir")[2])
+    assert [each["request"]["method"] for each in second["entry"]] == ["POST"]
+    assert [link["relation"] for link in second["link"]] == ["self"]
+
+
+async def test_the_service_s_own_changes_of_status_are_versions_too(running: Notifying) -> None:
+    _, made, _ = await ask(running, "POST", "/Subscription", classic(HOOK))
+    path = f"/Subscription/{made['id']}"
+    off = {**classic(HOOK), "id": made["id"], "status": "off"}
+    assert (await ask(running, "PUT", path, off))[1]["status"] == "off"
+    _, found, _ = await ask(running, "GET", f"{path}/_history")
+    assert [each["resource"]["status"] for each in found["entry"]] == ["off", "active"]
+
+
+@pytest.mark.requirement("R-012")
+async def test_a_patch_is_judged_like_an_update(running: Notifying) -> None:
+    _, made, _ = await ask(running, "POST", "/Subscription", classic(HOOK))
+    path = f"/Subscription/{made['id']}"
+    status, found, _ = await ask(
+        running, "PATCH", path, [{"op": "replace", "path": "/status", "value": "off"}], **PATCH
+    )
+    assert (status, found["status"], found["meta"]["versionId"]) == (200, "off", "2")
+    status, found, _ = await ask(
+        running, "PATCH", path, [{"op": "replace", "path": "/criteria", "value": "Patient"}], **PATCH
+    )
+    assert (status, found["issue"][0]["expression"]) == (422, ["Subscription.criteria"])
+    bad = [{"op": "remove", "path": "/channel/header"}]
+    assert (await ask(running, "PATCH", path, bad, **PATCH))[0] == 422
+    moved = [
+        {"op": "test", "path": "/status", "value": "off"},
+        {"op": "add", "path": "/end", "value": "2999-01-01T00:00:00Z"},
+    ]
+    status, found, _ = await ask(running, "PATCH", path, moved, If_Match='W/"2"', **PATCH)
+    assert (status, found["end"], found["status"]) == (200, "2999-01-01T00:00:00Z", "off")
+    assert (await ask(running, "PATCH", path, moved, If_Match='W/"2"', **PATCH))[0] == 412
+    assert (await ask(running, "PATCH", path, moved))[0] == 415
+
+
+async def test_an_update_cannot_turn_one_kind_into_the_other(running: Notifying) -> None:
+    _, made, _ = await ask(running, "POST", "/Subscription", classic(HOOK))
+    status, found, _ = await ask(
+        running, "PUT", f"/Subscription/{made['id']}", {**topical(HOOK), "id": made["id"]}
+    )
+    assert (status, found["issue"][0]["expression"]) == (422, ["Subscription.criteria"])
+
+
+@pytest.mark.requirement("R-014", "R-015", "R-016")
+async def test_search_finds_by_every_parameter_it_offers(running: Notifying) -> None:
+    one = {**classic(HOOK), "contact": [{"system": "email", "value": "a@b.example"}]}
+    other = topical(
+        "http://127.0.0.1:9/other", "stage=settled", f"contract={contract('c1')}", content="id-only"
+    )
+    _, first, _ = await ask(running, "POST", "/Subscription", one)
+    _, second, _ = await ask(running, "POST", "/Subscription", {**other, "status": "off"})
+    a, b = first["id"], second["id"]
+    for query, expected in [
+        ("", {a, b}),
+        (f"_id={a}", {a}),
+        (f"_id={a},{b}", {a, b}),
+        (f"url={HOOK}", {a}),
+        ("url:below=http://127.0.0.1:9/", {a, b}),
+        ("status=active", {a}),
+        ("status=off", {b}),
+        ("status:not=off", {a}),
+        ("status=active&url=http://127.0.0.1:9/other", set()),
+        ("criteria=measurereport", {a}),
+        ("criteria:contains=report-available", {b}),
+        ("criteria:exact=MeasureReport", set()),
+        ("payload=application/fhir%2Bjson", {a, b}),
+        ("payload:missing=true", set()),
+        ("type=rest-hook", {a, b}),
+        ("type=websocket", set()),
+        ("contact=a@b.example", {a}),
+        ("contact:missing=true", {b}),
+        (f"topic={other['criteria']}", {b}),
+        ("topic:missing=true", {a}),
+        ("filter-criteria=stage", {b}),
+        ("filter-criteria:contains=c1", {b}),
+        ("payload-type=id-only", {b}),
+        ("payload-type=empty,full-resource", set()),
+        ("_lastUpdated=ge2020-01-01", {a, b}),
+    ]:
+        assert await ids(running, query) == expected, query
+
+
+async def test_a_search_for_what_is_not_offered_is_refused_and_ignored_when_the_client_is_lenient(
+    running: Notifying,
+) -> None:
+    _, made, _ = await ask(running, "POST", "/Subscription", classic(HOOK))
+    status, found, _ = await ask(running, "GET", "/Subscription?colour=red&_sort=url")
+    assert status == 400
+    assert "colour" in str(found)
+    status, found, _ = await ask(running, "GET", "/Subscription?colour=red", Prefer="handling=lenient")
+    assert [each["search"]["mode"] for each in found["entry"]] == ["match", "outcome"]
+    assert found["entry"][0]["resource"]["id"] == made["id"]
+    assert "colour" not in found["link"][0]["url"]
+
+
+async def test_pages_hold_every_subscription_once(running: Notifying) -> None:
+    made = {(await ask(running, "POST", "/Subscription", classic(HOOK)))[1]["id"] for _ in range(5)}
+    _, page, _ = await ask(running, "GET", "/Subscription?status=active&_count=2")
+    assert "total" not in page
+    found = []
+    while True:
+        found += [each["resource"]["id"] for each in page["entry"]]
+        following = [link["url"] for link in page["link"] if link["relation"] == "next"]
+        if not following:
+            break
+        _, page, _ = await ask(running, "GET", following[0].partition("/fhir")[2])
+    assert (len(found), set(found)) == (5, made)
+    _, whole, _ = await ask(running, "GET", "/Subscription?status=active")
+    assert whole["total"] == 5

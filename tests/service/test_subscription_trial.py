@@ -1,0 +1,102 @@
+"""`$preview` counts what would have fired, and `$explain` says why, as the matching itself decides."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from schemas.structure.gate import check_structure
+from tests.conditions import eventually
+from tests.notifying import Notifying, classic, contract, notifying, topical
+from tests.receiver import Receiver, receiving
+
+HOOK = "http://127.0.0.1:9/hook"
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def running(database_urls: tuple[str, str]) -> AsyncIterator[Notifying]:
+    async with notifying(*database_urls) as notifier:
+        yield notifier
+
+
+async def ask(running: Notifying, path: str, body: Any = None, status: int = 200) -> Any:
+    assert running.client is not None
+    method = "GET" if body is None else "POST"
+    async with running.client.request(method, f"/fhir/Subscription{path}", json=body) as answer:
+        found = await answer.json()
+        assert answer.status == status, found
+        assert check_structure(found) == []
+        return found
+
+
+def values(found: Any, name: str) -> list[Any]:
+    return [
+        next(value for key, value in each.items() if key != "name")
+        for each in found["parameter"]
+        if each["name"] == name
+    ]
+
+
+async def kept(running: Notifying, receiver: Receiver, *contracts: str) -> tuple[dict[str, Any], list[str]]:
+    """Return a Subscription to c1 that was told, and the reports published."""
+    made = await running.subscribe(classic(receiver.url))
+    events = await running.publish(*contracts)
+    await eventually(lambda: len(receiver.got) == contracts.count("c1"))
+    return made, [event.report_id for event in events]
+
+
+async def test_a_preview_counts_and_lists_what_would_have_fired(
+    running: Notifying, receiver: Receiver
+) -> None:
+    made, reports = await kept(running, receiver, "c1", "c2", "c2", "c1")
+    for path, body, expected in [
+        (f"/{made['id']}/$preview", None, [reports[3], reports[0]]),
+        ("/$preview", classic(HOOK, "c2"), [reports[2], reports[1]]),
+        ("/$preview", topical(HOOK, f"contract={contract('c3')}"), []),
+    ]:
+        found = await ask(running, path, body)
+        assert values(found, "looked-at") == [4]
+        assert values(found, "fired") == [len(expected)]
+        foci = [part[0]["valueReference"]["reference"] for part in values(found, "event")]
+        assert foci == [f"MeasureReport/{each}/_history/1" for each in expected]
+    assert values(await ask(running, f"/{made['id']}/$preview?until=2026-03-01T12:00:00Z"), "looked-at") == [
+        0
+    ]
+    later = {"name": "since", "valueInstant": "2999-01-01T00:00:00Z"}
+    wrapped = {
+        "resourceType": "Parameters",
+        "parameter": [later, {"name": "subscription", "resource": classic(HOOK)}],
+    }
+    assert values(await ask(running, "/$preview", wrapped), "fired") == [0]
+    await ask(running, "/$preview", classic("not a url"), status=400)
+
+
+async def test_an_explanation_holds_every_term_against_what_was_found(
+    running: Notifying, receiver: Receiver
+) -> None:
+    made, reports = await kept(running, receiver, "c1", "c2")
+    found = await ask(running, f"/{made['id']}/$explain?report=MeasureReport/{reports[0]}")
+    assert values(found, "fires") == [True]
+    assert values(found, "event-number") == ["1"]
+    found = await ask(running, f"/{made['id']}/$explain?report=MeasureReport/{reports[1]}/_history/1")
+    assert values(found, "fires") == [False]
+    assert values(found, "event-number") == []
+    checks = [
+        [next(v for k, v in part.items() if k != "name") for part in each] for each in values(found, "check")
+    ]
+    assert [(name, holds) for name, _, _, holds in checks] == [
+        ("organisation", True),
+        ("trigger", True),
+        ("contract", False),
+    ]
+    assert checks[2][1:3] == [f"contract={contract('c1')}", contract("c2")]
+    await ask(running, f"/{made['id']}/$explain?report=MeasureReport/nothing", status=404)
+    await ask(running, f"/{made['id']}/$explain", status=400)
