@@ -69,6 +69,12 @@ LOG_STOPPED = Gauge(
     "1 while the event log cannot be read on from where it was left: somebody has to decide.",
     registry=REGISTRY,
 )
+CLOCK_JUMPS = Counter(
+    "vbpr_clock_jumps",
+    "Times the wall clock was found to have been put forward or back; what waits is moved back with it.",
+    ["direction"],
+    registry=REGISTRY,
+)
 RESTORATIONS = Counter(
     "vbpr_restorations",
     "Times the database was found to have been restored from a backup.",

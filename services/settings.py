@@ -149,6 +149,9 @@ class Settings(BaseSettings):
     keep_audit_days: int = Field(
         2192, ge=0, description="Days the audit trails of both services are kept: six years; 0: for ever."
     )
+    keep_subscription_versions_days: int = Field(
+        2192, ge=0, description="Days the former versions of Subscriptions are kept: six years; 0: for ever."
+    )
     error_days: int = Field(
         30, ge=0, description="Days in `error` after which a Subscription is turned `off`; 0: never."
     )

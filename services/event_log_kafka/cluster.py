@@ -45,6 +45,11 @@ class KafkaLog:
         )
 
     @property
+    def dead_letter_topic(self) -> str:
+        """The topic of records that are no event."""
+        return f"{self.topic}.dead-letters"
+
+    @property
     def max_record_bytes(self) -> int:
         """The largest record: the largest report and room for its headers."""
         return self.max_report_bytes + HEADER_ROOM

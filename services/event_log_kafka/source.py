@@ -24,6 +24,8 @@ from services.clock import Clock
 from services.event_log import LogUnavailableError, PositionUnknownError, Record
 from services.event_log_kafka.assignment import Assignment
 from services.event_log_kafka.cluster import KafkaLog, end
+from services.event_log_kafka.dead_letters import DeadLetterTopic
+from services.event_log_kafka.interruption import Interruption
 
 log = logs.get(__name__)
 
@@ -67,6 +69,8 @@ class KafkaSource:
         self._session = session
         self._check_after = check_after
         self._stalled_after = stalled_after
+        self._dead_letters = DeadLetterTopic(log)
+        self.wake = Interruption()
         self._consumer: Any = None
         self._assignment: Assignment | None = None
         self._lost = False  # the last reader was thrown away, and nobody has been told
@@ -119,6 +123,8 @@ class KafkaSource:
         records = [_record(message) for messages in found.values() for message in messages]
         for tp, messages in found.items():
             self._next[tp] = messages[-1].offset + 1
+        if poison := [record for record in records if record.event is None]:
+            await self._dead_letters.put(poison)
         if records:
             self._progress = self._checked = self._heard = self._clock.monotonic()
         else:
@@ -221,7 +227,7 @@ class KafkaSource:
         milliseconds = max(1, int(wait * 1000))
         try:
             # A rebalance holds `getmany` up beyond its own limit.
-            async with asyncio.timeout(wait + 0.5):
+            async with self.wake.within(wait + 0.5):
                 found: dict[TopicPartition, list[Any]] = await self._consumer.getmany(
                     *self._next, timeout_ms=milliseconds, max_records=at_most
                 )
@@ -256,10 +262,10 @@ class KafkaSource:
                 return
             try:
                 # aiokafka rejoins a group only while somebody asks for records.
-                async with asyncio.timeout(_GLANCE * 2):
+                async with self.wake.within(_GLANCE * 2):
                     await self._consumer.getmany(nowhere, timeout_ms=int(_GLANCE * 1000))
             except TimeoutError:
-                continue
+                return
             except (KafkaError, ConsumerStoppedError) as failure:
                 await self._give_up("waiting for partitions", failure)
 
