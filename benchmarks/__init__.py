@@ -2,6 +2,7 @@
 
 deliver   how fast is a backlog drained, beside a bare client loop on the same endpoint?
 accept    how many reports a second are made durable, beside a handler that does nothing?
+match     what does matching an event cost, at a thousand and at a million subscriptions?
 latency   how long from publishing a report to its receipt, and how soon is `vbpr serve` there, how large?
 
 result     rows, the table, the JSON and the exit code

@@ -1,7 +1,6 @@
 """For each rule of the table one way of breaking it, and it alone: what is changed, and where that is found.
 
-Written by hand, one row a rule. A path here walks JSON: names, places in lists, extensions by the end of
-their URL. `X` below stands for `MeasureReport` or `Measure`.
+Written by hand, one row a rule. `X` below stands for `MeasureReport` or `Measure`.
 """
 
 from __future__ import annotations
@@ -9,13 +8,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from services.publisher.check.editions import Profile
 from tests.pure import full_resources as full
-
-Json = dict[str, Any]
-Change = Callable[[Json], Any]
+from tests.pure.changes import Change, Json, both, drop, put, twice, valued
 
 OTHER = {"coding": [{"system": "https://plan.example/codes", "code": "own"}]}
 TEXT = {"text": "x"}
@@ -32,75 +28,6 @@ class Broken:
     expression: str
     also: frozenset[str] = frozenset()
     """Rules that cannot but be broken along."""
-
-
-def find(node: Any, path: str) -> Any:
-    """Return what stands at a path."""
-    for step in path.split("/") if path else ():
-        if isinstance(node, list):
-            node = node[int(step)] if step.isdigit() else next(one for one in node if _is(one["url"], step))
-        else:
-            node = node[step]
-    return node
-
-
-def _is(url: str, name: str) -> bool:
-    return url == name or url.rpartition("/")[2] in {name, f"extension-{name}"}
-
-
-def drop(path: str) -> Change:
-    """Take away what stands at the path, and the list with it when it was all there was."""
-
-    def change(resource: Json) -> None:
-        above, _, last = path.rpartition("/")
-        holder = find(resource, above)
-        if isinstance(holder, dict):
-            del holder[last]
-            return
-        holder.remove(find(holder, last))
-        if not holder:
-            parent, _, name = above.rpartition("/")
-            del find(resource, parent)[name]
-
-    return change
-
-
-def put(path: str, value: Any) -> Change:
-    """Put a value at the path."""
-
-    def change(resource: Json) -> None:
-        above, _, last = path.rpartition("/")
-        holder = find(resource, above)
-        holder[int(last) if isinstance(holder, list) else last] = copy.deepcopy(value)
-
-    return change
-
-
-def twice(path: str) -> Change:
-    """Repeat an item of a list, at the list's end."""
-
-    def change(resource: Json) -> None:
-        holder = find(resource, path.rpartition("/")[0])
-        holder.append(copy.deepcopy(find(resource, path)))
-
-    return change
-
-
-def valued(path: str, **value: Any) -> Change:
-    """Give the extension at the path another value."""
-
-    def change(resource: Json) -> None:
-        extension = find(resource, path)
-        url = extension["url"]
-        extension.clear()
-        extension.update(url=url, **copy.deepcopy(value))
-
-    return change
-
-
-def both(*changes: Change) -> Change:
-    """Make several changes."""
-    return lambda resource: [change(resource) for change in changes]
 
 
 P, Q, C = Profile.PERFORMANCE, Profile.QUALITY, Profile.CONTRACT

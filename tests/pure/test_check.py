@@ -14,7 +14,8 @@ from services.publisher.check import check, review
 from services.publisher.check.editions import Edition, Profile, Standard, by_canonical, standard
 from services.publisher.check.rules import TABLE
 from tests.pure import full_resources as full
-from tests.pure.broken_rules import BROKEN, Broken, Json
+from tests.pure.broken_rules import BROKEN, Broken
+from tests.pure.changes import Json
 
 GRAVITY = {"error": 0, "warning": 1, "information": 2}
 WHOLE = (

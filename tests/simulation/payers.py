@@ -90,7 +90,7 @@ class Payer:
     async def _family(self) -> None:
         """A performance report and the quality report it lists, in any order or as one transaction."""
         self._count += 1
-        child = quality(f"{self.name}-q{self._count}", score=self._score())
+        child = quality(f"{self.name}-q{self._count}", score=self._score() / 1000)  # a proportion
         parent = self._new(lists=[child["id"]])
         if self.chance.happens(0.3):
             await self.send(Sent(parent), Sent(child))

@@ -22,6 +22,13 @@ from services.notifier.subscriptions.admission import interest
 log = logs.get(__name__)
 
 
+_s = t.subscription.c
+_REVISION = sa.select(t.revision.c.value)
+_CHANGED = sa.select(_s.id, _s.kind, _s.criteria, _s.filters, _s.organisations, _s.deleted, _s.status).where(
+    _s.revision > sa.bindparam("known"), _s.revision <= sa.bindparam("current")
+)
+
+
 class LiveIndex:
     """The index of this process and the revision it is at."""
 
@@ -34,15 +41,11 @@ class LiveIndex:
 
     async def refresh(self) -> None:
         """Bring the index up to date with the database."""
-        s = t.subscription
         async with self._database.glance() as connection:
-            current = (await connection.execute(sa.select(t.revision.c.value))).scalar_one()
+            current = (await connection.execute(_REVISION)).scalar_one()
             if current == self._revision:
                 return
-            changed = sa.select(
-                s.c.id, s.c.kind, s.c.criteria, s.c.filters, s.c.organisations, s.c.deleted, s.c.status
-            ).where(s.c.revision > self._revision, s.c.revision <= current)
-            rows = (await connection.execute(changed)).all()
+            rows = (await connection.execute(_CHANGED, {"known": self._revision, "current": current})).all()
         for row in rows:
             self._take(row)
         self._revision = current

@@ -103,6 +103,8 @@ class Delivery:
         self._start(outgoing.claimed)
         if outgoing.left_some:
             self._owed.set()
+        if outgoing.claimed:
+            await self._clock.sleep(0)  # what is due goes out before anything else is looked for
 
     async def claim(self, connection: Connection, room: Room) -> list[Claimed]:
         """Lease what is due, as far as there is room, inside a transaction."""
