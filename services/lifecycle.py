@@ -18,6 +18,9 @@ from services.wakeup import Wakeup
 
 log = logs.get(__name__)
 
+TELL_EVERY = 30.0
+"""Seconds between two log lines of a loop that goes on failing in one way."""
+
 Step = Callable[[], Awaitable[bool]]
 """One round of a loop; tells whether there may be more to do at once."""
 
@@ -36,6 +39,8 @@ class Loop:
     failing_since: float | None = None
     failure: str | None = None
     """What the last round failed with, by class name; `None` when it went well."""
+    told: float = 0.0
+    """When its failing was last logged."""
 
     def stuck(self, now: float) -> bool:
         """Tell whether nothing has been heard of the loop for longer than its patience."""
@@ -88,18 +93,34 @@ class Lifecycle:
             pause = loop.idle
             try:
                 busy = await loop.step()
-                loop.failing_since = loop.failure = None
+                self._went_well(loop)
             except Exception as failure:  # noqa: BLE001  # any failure of a round is retried; the loop must outlive it
-                metrics.LOOP_FAILURES.labels(loop.name).inc()
-                if loop.failing_since is None:
-                    loop.failing_since = self._clock.monotonic()
-                loop.failure = type(failure).__name__
-                # The text of a database error may quote a row: class and place only, never the message.
-                log.warning("loop_failed", loop=loop.name, failure=loop.failure, where=_where(failure))
+                self._failed(loop, failure)
                 pause = min(max(loop.idle, 0.2), 2.0)
             loop.last_beat = self._clock.monotonic()
             if not busy and not self.stopping.is_set():
                 await loop.wake.wait(pause)
+
+    def _failed(self, loop: Loop, failure: Exception) -> None:
+        """Note it; log the first of a kind, and one now and then while it lasts."""
+        metrics.LOOP_FAILURES.labels(loop.name).inc()
+        now, name = self._clock.monotonic(), type(failure).__name__
+        if loop.failing_since is None:
+            loop.failing_since = now
+        if name != loop.failure or now - loop.told >= TELL_EVERY:
+            loop.told = now
+            # The text of a database error may quote a row: class and place only, never the message.
+            seconds = round(now - loop.failing_since, 1)
+            log.warning(
+                "loop_failed", loop=loop.name, failure=name, where=_where(failure), for_seconds=seconds
+            )
+        loop.failure = name
+
+    def _went_well(self, loop: Loop) -> None:
+        if loop.failing_since is not None:
+            seconds = round(self._clock.monotonic() - loop.failing_since, 1)
+            log.info("loop_goes_on", loop=loop.name, after_seconds=seconds)
+        loop.failing_since = loop.failure = None
 
     def stuck(self) -> list[str]:
         """Return the names of the loops that have been silent for too long."""

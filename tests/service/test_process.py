@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from structlog.testing import capture_logs
 
 from services import process
 from services.admin_http import admin_app
@@ -94,6 +95,35 @@ async def test_livez_fails_only_for_a_loop_that_went_silent(clock: ManualClock) 
     hanging.set()
     lifecycle.stop()
     await running
+
+
+async def test_a_loop_that_goes_on_failing_is_logged_now_and_then_and_so_is_its_end(
+    clock: ManualClock,
+) -> None:
+    lifecycle = Lifecycle(clock)
+    well = False
+
+    async def step() -> bool:
+        if not well:
+            raise ConnectionResetError
+        return False
+
+    loop = lifecycle.add(Loop("reading", step))
+    with capture_logs() as logs:
+        running = asyncio.create_task(lifecycle.run())
+        for _ in range(45):  # rounds, each ended by a wake-up
+            await clock.advance(1)
+            loop.wake.set()
+            await clock.advance(0)
+        assert loop.failing_since is not None
+        told = [line["for_seconds"] for line in logs if line["event"] == "loop_failed"]
+        assert told == [0.0, 30.0]
+        well = True
+        loop.wake.set()
+        await eventually(lambda: loop.failing_since is None, what="a round that goes well")
+        lifecycle.stop()
+        await running
+    assert [line["after_seconds"] for line in logs if line["event"] == "loop_goes_on"] == [45.0]
 
 
 async def test_metrics_are_prometheus_text(clock: ManualClock) -> None:
