@@ -98,6 +98,11 @@ class Database:
             return sa.literal(clock.now() + delta, UtcDateTime())
         return sa.type_coerce(sa.func.now() + sa.literal(delta, sa.Interval()), UtcDateTime())
 
+    @property
+    def keeps_time(self) -> bool:
+        """Whether `now` is the database's own time, whatever the clocks of its clients say."""
+        return not self.is_sqlite
+
     def _connection(self, session: Session) -> Connection:
         return Connection(session, self._statements, self.observers)
 

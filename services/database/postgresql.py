@@ -43,7 +43,9 @@ def translated(error: Exception) -> sa.exc.DBAPIError:
     """Return SQLAlchemy's error for one of asyncpg's; its text names no values."""
     import asyncpg
 
-    lost = isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError | OSError)
+    # A connection that breaks in the middle of many may be reported as a fault of asyncpg's own.
+    gone = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+    lost = isinstance(error, gone)
     kind: type[sa.exc.DBAPIError] = sa.exc.DBAPIError
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         kind = sa.exc.IntegrityError
@@ -117,7 +119,8 @@ class PostgresSession:
         except asyncio.CancelledError:
             self._broken = True  # what the server makes of it is not known
             raise
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            self._broken = self._broken or isinstance(error, asyncpg.InternalClientError)
             raise translated(error) from error
 
 
