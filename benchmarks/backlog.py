@@ -57,7 +57,9 @@ async def subscribe(database: Database, clock: Clock, load: Load, urls: list[str
     ids = []
     for number in range(load.subscriptions):
         resource = _resource(load, f"{urls[number % len(urls)]}/hook")
-        ids.append((await store.create(LOCAL, admit(resource, base_url=BASE, policy=policy, now=clock.now()))).id)
+        ids.append(
+            (await store.create(LOCAL, admit(resource, base_url=BASE, policy=policy, now=clock.now()))).id
+        )
     async with database.write() as connection:
         await connection.execute(sa.update(t.subscription).values(status=Status.ACTIVE))
         await connection.execute(sa.update(t.lane).values(state=LaneState.OPEN, due_at=None))
@@ -71,13 +73,14 @@ async def owe(database: Database, clock: Clock, load: Load, subscriptions: list[
     for start in range(0, load.events, _EVENTS_AT_ONCE):
         numbers = range(start, min(start + _EVENTS_AT_ONCE, load.events))
         batch = [
-            Matched(Record(0, number, _event(reports, number, clock)), tuple(subscriptions))
+            Matched(Record(0, number, event(reports, number, clock)), tuple(subscriptions))
             for number in numbers
         ]
         at |= (await enqueue(database, clock, "backlog", at, batch)).positions
 
 
-def _event(reports: Reports, number: int, clock: Clock) -> ReportEvent:
+def event(reports: Reports, number: int, clock: Clock) -> ReportEvent:
+    """Return the event of report `number`."""
     return ReportEvent(
         id=clock.uuid7(),
         type=EventType.PUBLISHED,

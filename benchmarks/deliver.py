@@ -1,122 +1,141 @@
-"""How fast is a backlog drained, beside a bare aiohttp client loop on the same endpoint, bytes and concurrency?"""
+"""How fast is a backlog drained, beside a bare aiohttp client loop on the same endpoint, bytes and concurrency?
+
+And does an endpoint that hangs, with much owed to it, slow others down?
+"""
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import sys
-from collections import Counter
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from benchmarks import backlog, bare
+from benchmarks import backlog, bare, neighbour
 from benchmarks.backlog import BASE, Load
+from benchmarks.draining import Cost, draining
 from benchmarks.reports import SMALL, Reports
 from benchmarks.result import Result, run
-from benchmarks.servers import BACKENDS, Backend, Place, place
+from benchmarks.servers import Backend, Place, place
 from benchmarks.sink import Ledger, RunningSink, running_sink
-from benchmarks.statements import counted
 from schemas.event import EventType
 from services.clock import SystemClock
-from services.database import Database
-from services.event_log_outbox import OutboxRows, OutboxSource
-from services.lifecycle import Lifecycle
 from services.notifier import tables as t
 from services.notifier import wiring as notifier
 from services.notifier.model import Batch, Channel, Owed, Status
 from services.notifier.render import render_batch
-from services.publisher import wiring as publisher
-from services.publisher.store.tables import log_head, outbox, resource_version
 from services.settings import Settings
-from services.wakeup import Wakeup
 
-LEAST = 0.3
-"""Share of the bare loop that a drain has to reach."""
+LEAST = 0.6
+"""Share of the bare loop that a drain has to reach, for each process."""
+MANY, LEAST_FOR_MANY = 1000, 2500
+"""Subscriptions, and deliveries a second that they have to come to on two cores."""
 STATEMENTS = 3
 """Most SQL statements a delivery, amortised."""
 WORKERS = 64
 
 
-def loads(*, quick: bool) -> list[Load]:
-    """Return what is drained: one lane, some lanes, many lanes."""
-    total = 5_000 if quick else 50_000
-    shapes = [(1, total // 5), (16, total // 16), (1000, total // 1000)]
-    out = [Load(lanes, events, "full-resource", 1) for lanes, events in shapes]
-    out += [Load(lanes, events, "full-resource", 16) for lanes, events in shapes[:2]]
-    return out + [Load(16, total // 16, "id-only", batch) for batch in (1, 16)]
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """One measurement."""
+
+    backend: Backend
+    load: Load
+    processes: int = 1
+
+    def __str__(self) -> str:
+        """Name it in a table."""
+        many = f", {self.processes} notifiers" if self.processes > 1 else ""
+        return f"{self.backend}, {self.load}{many}"
+
+
+def drains(*, quick: bool) -> list[Drain]:
+    """Return what is measured: one lane, some and many; both payloads; singly and batched; one and two notifiers."""
+    total = 4_000 if quick else 50_000
+    one = Load(1, total // 4 if quick else total, "full-resource", 1)
+    some = Load(16, total // 16, "full-resource", 1)
+    many = Load(total // 16 if quick else MANY, 16 if quick else total // MANY, "full-resource", 1)
+    few: list[Drain] = [
+        Drain("SQLite", one),
+        Drain("SQLite", some),
+        Drain("SQLite", many),
+        Drain("PostgreSQL", many),
+        Drain("PostgreSQL", many, processes=2),
+    ]
+    if quick:
+        return few
+    batched = [Load(shape.subscriptions, shape.events, "full-resource", 16) for shape in (one, some)]
+    thin = [Load(16, some.events, "id-only", batch) for batch in (1, 16)]
+    rest = [
+        *(Drain("PostgreSQL", load) for load in (one, some)),
+        *(Drain(backend, load) for load in (*batched, *thin) for backend in BOTH),
+    ]
+    return [*few, *rest]
+
+
+BOTH: tuple[Backend, ...] = ("SQLite", "PostgreSQL")
 
 
 async def measure(result: Result, quick: bool) -> None:
-    """Drain every load on both databases."""
+    """Drain every load, then measure beside an endpoint that hangs."""
     async with running_sink() as sink:
-        for load in loads(quick=quick):
-            for backend in BACKENDS:
-                with place() as somewhere:
-                    await _drain(result, somewhere, backend, load, sink)
+        with place() as somewhere:
+            for each in drains(quick=quick):
+                await _drain(result, somewhere, each, sink)
+            await neighbour.measure(result, somewhere, sink, quick=quick)
 
 
 async def _bare(load: Load, sink: RunningSink) -> float:
     requests = load.subscriptions * -(-load.events // load.batch)
     return await bare.client_loop(
         sink,
-        requests=min(max(requests, 3_000), 12_000),
+        requests=min(max(requests, 2_000), 12_000),
         concurrency=min(load.subscriptions, WORKERS),
         body=sample(load, sink.urls[0]),
     )
 
 
-async def _drain(result: Result, somewhere: Place, backend: Backend, load: Load, sink: RunningSink) -> None:
-    case = f"{backend}, {load}"
-    settings = Settings(
-        notifier_database_url=somewhere.database(backend),
-        base_url=BASE,
-        allow_http_endpoints=True,
-        allow_private_endpoints=True,
-        workers=WORKERS,
-    )
+async def _drain(result: Result, somewhere: Place, drain: Drain, sink: RunningSink) -> None:
+    case, load, clock = str(drain), drain.load, SystemClock()
+    url = somewhere.database(drain.backend)
+    settings = Settings(notifier_database_url=url)
     database = notifier.open_database(settings)
     await notifier.MIGRATIONS.upgrade(database)
-    names = await backlog.subscribe(database, SystemClock(), load, sink.urls)
-    await backlog.owe(database, SystemClock(), load, names)
+    names = await backlog.subscribe(database, clock, load, sink.urls)
+    await backlog.owe(database, clock, load, names)
     await database.close()
     before = await _bare(load, sink)
     await sink.forget()
-    ledger, took, statements = await _run(settings, somewhere, sink, load.notifications)
+    ledger, took, cost = await _run(url, drain.processes, sink, load.notifications)
     # Measured on both sides of the drain: what else the machine does changes from minute to minute.
     ceiling = (before + await _bare(load, sink)) / 2
     result.close(case, ledger.faults(dict.fromkeys(names, load.events)))
     result.close(case, await _unsettled(settings))
     deliveries = ledger.requests
-    result.share(case, deliveries / took, "POST/s", ceiling, LEAST)
+    if drain.processes == 1:
+        result.share(case, deliveries / took, "POST/s", ceiling, LEAST)
+    else:
+        result.at_least(case, deliveries / took, "POST/s", LEAST_FOR_MANY, ceiling)
     if load.batch > 1:
         result.figure(f"{case}: events", ledger.events / took, "events/s")
-    per_delivery = statements.total() / max(1, deliveries)
-    result.at_most(f"{case}: SQL", per_delivery, "statements/POST", STATEMENTS)
+    result.figure(f"{case}: processor", cost.processor / max(1, deliveries) * 1e6, "us/POST")
+    result.at_most(f"{case}: SQL", cost.statements / max(1, deliveries), "statements/POST", STATEMENTS)
 
 
-async def _run(
-    settings: Settings, somewhere: Place, sink: RunningSink, owed: int
-) -> tuple[Ledger, float, Counter[str]]:
-    """Run a notifier until the endpoint has everything; return what it heard, the seconds, the statements."""
-    clock = SystemClock()
-    log = Database(somewhere.database("SQLite"))
-    await publisher.MIGRATIONS.upgrade(log)
-    source = OutboxSource(log, OutboxRows(outbox, resource_version, BASE), log_head, Wakeup())
-    running = await notifier.open_notifier(settings, clock, source, log_name="outbox")
-    lifecycle = Lifecycle(clock)
-    for loop in running.loops:
-        lifecycle.add(loop)
-    gc.collect()
-    gc.freeze()
-    with counted(running._database) as statements:  # noqa: SLF001  # what is measured is what it does to its database
-        started = clock.monotonic()
-        task = asyncio.create_task(lifecycle.run())
+async def _run(url: str, processes: int, sink: RunningSink, owed: int) -> tuple[Ledger, float, Cost]:
+    """Run notifiers until the endpoint has everything; return what it heard, the seconds, and their cost."""
+    settings = {
+        "VBPR_NOTIFIER_DATABASE_URL": url,
+        "VBPR_BASE_URL": BASE,
+        "VBPR_ALLOW_HTTP_ENDPOINTS": "true",
+        "VBPR_ALLOW_PRIVATE_ENDPOINTS": "true",
+        "VBPR_WORKERS": str(WORKERS),
+    }
+    async with draining(settings, processes) as notifiers:
+        started = SystemClock().monotonic()
+        await notifiers.begin()
         ledger = await sink.ledger(owed, within=60 + owed / 100)
-        lifecycle.stop()
-        await task
-        await running.close()
-    await log.close()
-    return ledger, ledger.last - started, statements
+        cost = await notifiers.end()
+    return ledger, ledger.last - started, cost
 
 
 async def _unsettled(settings: Settings) -> list[str]:

@@ -6,12 +6,11 @@ arrival at the endpoint, a PUT by a classic Subscription. The ceiling is the sam
 
 from __future__ import annotations
 
-import statistics
 import sys
 
 from benchmarks.publishing import OpenLoop, prepare, subscribe
 from benchmarks.reports import SMALL, Reports
-from benchmarks.result import Result, run
+from benchmarks.result import Result, percentile, run
 from benchmarks.servers import Place, Vbpr, place
 from benchmarks.sink import Ledger, RunningSink, running_sink
 from benchmarks.wire import Connection
@@ -119,7 +118,7 @@ async def _direct(sink: RunningSink, rate: int, seconds: int) -> list[float]:
 def latencies(due: dict[str, float], ledger: Ledger) -> list[float]:
     """Return the milliseconds from due to arrival of each report, the first arrival of each."""
     arrived: dict[str, float] = {}
-    for report, at in ledger.arrivals:
+    for report, at, _ in ledger.arrivals:
         arrived.setdefault(report, at)
     return [(arrived[report] - at) * 1000 for report, at in due.items() if report in arrived]
 
@@ -134,11 +133,6 @@ def _show(result: Result, case: str, found: list[float], floor: list[float], mos
         else:
             result.figure(f"{case}: p{percent}", value, "ms", least)
     result.figure(f"{case}: longest", max(found), "ms", max(floor))
-
-
-def percentile(values: list[float], percent: int) -> float:
-    """Return the value that so many per cent stay below."""
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ import gc
 import os
 import statistics
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -71,6 +73,7 @@ def subscription(number: int) -> Interest:
         return interest(f"s{number}", _ALL, "topic", _TOPIC, ("stage=settled",), base_url="")
     contract = f"contract=https://payer.example/Measure/{number // _A_CONTRACT}"
     mine = frozenset({f"Organization/{number // _A_CONTRACT}"})
+    rest: tuple[str, ...]
     match number % 20:
         case 0 | 1 | 2:
             rest = ("period=ge2026-01-01", "period=lt2026-12-31")
@@ -121,12 +124,13 @@ def measure_size(size: int) -> Measured:
     gc.collect()
     mib = _resident() - before
     seen = events(size)
-    each = [_timed(clock, lambda event=event: index.match(event)) for event in seen]  # type: ignore[misc]  # mypy cannot infer a default's type
+    each = [_timed(clock, partial(index.match, event)) for event in seen]
     found = [index.match(event) for event in seen]
     more = [subscription(size + number) for number in range(_CHANGES)]
-    create = _timed(clock, lambda: [index.put(wanted) for wanted in more]) / _CHANGES
+    create = _timed(clock, lambda: deque(map(index.put, more), 0)) / _CHANGES
     visible = index.match(_event((size + 100) // _A_CONTRACT))
-    delete = _timed(clock, lambda: [index.remove(wanted.subscription) for wanted in more]) / _CHANGES
+    gone = [wanted.subscription for wanted in more]
+    delete = _timed(clock, lambda: deque(map(index.remove, gone), 0)) / _CHANGES
     linear, agrees = _linear(clock, size, seen, found)
     return Measured(
         statistics.median(each),

@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import signal
+import statistics
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
@@ -54,6 +55,13 @@ class Result:
         ratio = None if not ceiling else value / ceiling
         self._add(Row(case, value, unit, ceiling, ratio, f"at most {most:g}", value <= most))
 
+    def at_least(
+        self, case: str, value: float, unit: str, least: float, ceiling: float | None = None
+    ) -> None:
+        """Add a figure that has to be `least` or more."""
+        ratio = None if not ceiling else value / ceiling
+        self._add(Row(case, value, unit, ceiling, ratio, f"at least {least:g}", value >= least))
+
     def figure(self, case: str, value: float, unit: str, ceiling: float | None = None) -> None:
         """Add a figure that nothing is expected of."""
         self._add(Row(case, value, unit, ceiling, None if not ceiling else value / ceiling))
@@ -98,6 +106,11 @@ class Result:
             console.print(note, markup=False)
         for fault in self.faults:
             console.print(f"The ledger does not close. {fault}", markup=False)
+
+
+def percentile(values: list[float], percent: int) -> float:
+    """Return the value that so many per cent stay below."""
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 def machine() -> str:

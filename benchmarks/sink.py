@@ -37,7 +37,7 @@ class _Heard:
 @dataclass(slots=True)
 class _Book:
     heard: dict[bytes, _Heard] = field(default_factory=dict)
-    arrivals: list[tuple[str, float]] = field(default_factory=list)
+    arrivals: list[tuple[str, float, int]] = field(default_factory=list)
     events: int = 0
     requests: int = 0
     first: float = 0.0
@@ -71,7 +71,7 @@ class Sink:
             heard.repeats += 1
         book.events += last - first + 1
         heard.last = max(heard.last, last)
-        book.arrivals.append((path.rpartition(b"/")[2].decode(), book.last))
+        book.arrivals.append((path.rpartition(b"/")[2].decode(), book.last, last))
         if book.events >= self.wanted:
             self.reached.set()
 
@@ -146,8 +146,8 @@ class Ledger:
     """When the last of them came, on the machine's monotonic clock."""
     subscriptions: dict[str, tuple[int, int, int]]
     """Subscription → its highest number, requests that left a gap before them, requests that came again."""
-    arrivals: list[tuple[str, float]]
-    """Last part of the path and time of each request, as they came."""
+    arrivals: list[tuple[str, float, int]]
+    """Last part of the path, time and highest number of each request, as they came."""
 
     def faults(self, owed: dict[str, int]) -> list[str]:
         """Say what is missing, twice or out of order, given the highest number owed to each subscription."""
@@ -182,7 +182,7 @@ class RunningSink:
             reply = await self._control.send("GET", "/ledger?0")
         found: dict[str, Any] = orjson.loads(reply.body)
         heard = {name: (one[0], one[1], one[2]) for name, one in found["subscriptions"].items()}
-        arrivals = [(path, at) for path, at in found["arrivals"]]
+        arrivals = [(path, at, number) for path, at, number in found["arrivals"]]
         return Ledger(found["events"], found["requests"], found["last"], heard, arrivals)
 
 
