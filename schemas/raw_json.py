@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -220,7 +221,12 @@ def splice(text: bytes, *, id: str, version: int, last_updated: str) -> bytes:  
 
 
 def _join(values: Mapping[str, msgspec.Raw]) -> bytes:
-    return b"{" + b",".join(orjson.dumps(key) + b":" + bytes(raw) for key, raw in values.items()) + b"}"
+    return b"{" + b",".join([_named(key) + bytes(raw) for key, raw in values.items()]) + b"}"
+
+
+@lru_cache(maxsize=1024)  # the elements of FHIR's resources
+def _named(key: str) -> bytes:
+    return orjson.dumps(key) + b":"
 
 
 def content_hash(text: bytes, value: Mapping[str, Any]) -> str:

@@ -36,6 +36,7 @@ _REBALANCE_SECONDS: Final = 60
 _REQUEST_SECONDS: Final = _REBALANCE_SECONDS + 10
 """Joining a group may take a whole rebalance; our own waits are shorter, see `KafkaLog.answer`."""
 
+_FETCH_WAIT_MS: Final = 100
 _FETCH_BYTES: Final = 16 * 1024 * 1024
 _COMMIT_EVERY: Final = 1.0
 _GLANCE: Final = 0.1
@@ -190,6 +191,9 @@ class KafkaSource:
             heartbeat_interval_ms=int(self._session * 1000 / _HEARTBEATS),
             rebalance_timeout_ms=_REBALANCE_SECONDS * 1000,
             request_timeout_ms=_REQUEST_SECONDS * 1000,
+            # A partition whose records were not taken at once is left out of the next request, and asked for
+            # only when that has been answered: this is the longest it waits for news of the others.
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
             max_partition_fetch_bytes=self._log.max_batch_bytes,
             fetch_max_bytes=max(_FETCH_BYTES, self._log.max_batch_bytes),
             **self._log.client(),

@@ -23,6 +23,6 @@ def _uuid7(clock: SystemClock) -> str:
 
 
 if __name__ == "__main__":
-    SystemClock.now = _wrong  # type: ignore[method-assign]  # the fault itself
-    SystemClock.uuid7 = _uuid7  # type: ignore[method-assign]  # the fault itself
+    SystemClock.now = _wrong  # type: ignore[method-assign, assignment]  # the fault itself
+    SystemClock.uuid7 = _uuid7  # type: ignore[method-assign, assignment]  # the fault itself
     main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from services.notifier.wiring import MIGRATIONS as NOTIFIER
@@ -25,7 +24,7 @@ def upgrade():
 """
 
 
-def next_version(folder: Path) -> Mapping[str, str]:
+def next_version(folder: Path) -> dict[str, str]:
     """Make it in a folder, and return the environment in which `vbpr` is that version."""
     for package in ("services", "schemas"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))

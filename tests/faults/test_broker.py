@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,7 @@ async def test_a_broker_that_is_killed_and_stays_away(
             *((each, "intake") for each in machines.notifiers.values()),
         ]
         for process, loop in everybody:
-            await eventually(
-                lambda p=process, n=loop: failures(here, p, n), within=60, what=f"failures of {loop}"
-            )  # type: ignore[misc]  # binds this round's values
+            await eventually(partial(failures, here, process, loop), within=60, what=f"failures of {loop}")
         assert (await here.shown("status"))["outbox"]["pending"] == len(reports()[9:])
         await asyncio.to_thread(own_kafka.start)
         await here.payer.publish(*varied(reports()[-1], 5))

@@ -26,7 +26,7 @@ async def test_old_and_new_work_side_by_side_on_migrated_databases(
         cluster(
             vbpr, shared_postgresql, kafka.bootstrap_servers, partitions=3, settings=WITHOUT_LONG_WAITS
         ) as machines,
-        scene(tmp_path, machines.publisher.fhir, machines.settings | new) as here,
+        scene(tmp_path, machines.publisher.fhir, {**machines.settings, **new}) as here,
     ):
         await machines.start_notifiers(1)
         (old,) = machines.notifiers.values()
@@ -40,7 +40,7 @@ async def test_old_and_new_work_side_by_side_on_migrated_databases(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(traffic.run())
             await go_on()
-            migrated = await run("migrate", settings=machines.settings | new)
+            migrated = await run("migrate", settings={**machines.settings, **new})
             assert migrated.out.count(f"is at revision {REVISION}") == 2, migrated
             await go_on()
             assert is_ready(machines.publisher.admin_port)
@@ -52,7 +52,7 @@ async def test_old_and_new_work_side_by_side_on_migrated_databases(
 
             notifier = await machines.prepared_notifier()
             notifier.process.environment = {**(notifier.process.environment or {}), **new}
-            publisher = vbpr.prepare("publisher", environment=machines.settings | new)
+            publisher = vbpr.prepare("publisher", environment={**machines.settings, **new})
             await asyncio.gather(*(asyncio.to_thread(each.start) for each in (notifier, publisher)))
             await go_on()
             here.payer.fhir = publisher.fhir  # as the gateway would

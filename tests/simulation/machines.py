@@ -33,7 +33,15 @@ from tests.simulation.loop import Process, VirtualLoop
 from tests.simulation.receivers import Receivers, SimulatedHooks
 
 T = TypeVar("T")
-RARE = ("gauges", "consumer lag", "outbox gauges", "retention", "publisher retention", "status timers")
+RARE = (
+    "clock",
+    "gauges",
+    "consumer lag",
+    "outbox gauges",
+    "retention",
+    "publisher retention",
+    "status timers",
+)
 """Loops that measure, or work on a scale of days: they look rarely here."""
 
 
@@ -45,6 +53,7 @@ class ServedDatabase(Database):
     """A database that several processes share: its server's clock tells the time, whatever theirs say."""
 
     served_by: Clock
+    keeps_time = True
 
     def now(self, clock: Clock) -> sa.ColumnElement[datetime]:  # noqa: ARG002  # the server's own is asked
         return super().now(self.served_by)

@@ -24,9 +24,22 @@ log = logs.get(__name__)
 
 _s = t.subscription.c
 _REVISION = sa.select(t.revision.c.value)
-_CHANGED = sa.select(_s.id, _s.kind, _s.criteria, _s.filters, _s.organisations, _s.deleted, _s.status).where(
-    _s.revision > sa.bindparam("known"), _s.revision <= sa.bindparam("current")
+_AT_ONCE = 2_000
+"""Subscriptions read at a time: a new process reads all there are, and goes on beating meanwhile."""
+_CHANGED = (
+    sa.select(_s.id, _s.kind, _s.criteria, _s.filters, _s.organisations, _s.deleted, _s.status, _s.revision)
+    .where(
+        _s.revision <= sa.bindparam("current"),
+        sa.or_(
+            _s.revision > sa.bindparam("known"),
+            sa.and_(_s.revision == sa.bindparam("known"), _s.id > sa.bindparam("after")),
+        ),
+    )
+    .order_by(_s.revision, _s.id)
+    .limit(_AT_ONCE)
 )
+_LAST = "\U0010ffff"
+"""Above every id."""
 
 
 class LiveIndex:
@@ -45,9 +58,16 @@ class LiveIndex:
             current = (await connection.execute(_REVISION)).scalar_one()
             if current == self._revision:
                 return
-            rows = (await connection.execute(_CHANGED, {"known": self._revision, "current": current})).all()
-        for row in rows:
-            self._take(row)
+        known, after = self._revision, _LAST
+        while True:
+            named = {"known": known, "after": after, "current": current}
+            async with self._database.glance() as connection:
+                rows = (await connection.execute(_CHANGED, named)).all()
+            for row in rows:
+                self._take(row)
+            if len(rows) < _AT_ONCE:
+                break
+            known, after = rows[-1].revision, rows[-1].id
         self._revision = current
 
     def _take(self, row: Any) -> None:

@@ -39,9 +39,50 @@ class _Condition:
     holds: Predicate
 
 
-_Cell: TypeAlias = dict[_Condition, set[str]]
+_Holders: TypeAlias = str | set[str]
+"""The subscriptions behind a condition; one alone is no set, which would be larger than all else it takes."""
+
+
+class _Cell:
+    """What is filed under one place of one table."""
+
+    __slots__ = ("conditions", "place")
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.conditions: dict[_Condition, _Holders] = {}
+
+    def add(self, condition: _Condition, subscription: str) -> None:
+        """File a subscription that is not here yet."""
+        held = self.conditions.get(condition)
+        if held is None:
+            self.conditions[condition] = subscription
+        elif isinstance(held, str):
+            self.conditions[condition] = {held, subscription}
+        else:
+            held.add(subscription)
+
+    def remove(self, condition: _Condition, subscription: str) -> None:
+        """Forget a subscription that is here."""
+        held = self.conditions[condition]
+        if isinstance(held, set):
+            held.discard(subscription)
+        if not held or held == subscription:
+            del self.conditions[condition]
+
+
 _Table: TypeAlias = dict[Place, _Cell]
 _Tables: TypeAlias = dict[Signature, _Table]
+
+
+@dataclass(frozen=True, slots=True)
+class _Filed:
+    """Where a subscription stands: all that is kept of it, for there may be a million."""
+
+    audience: _Audience
+    signature: Signature
+    condition: _Condition
+    cells: tuple[_Cell, ...]
 
 
 class MatchIndex:
@@ -54,46 +95,53 @@ class MatchIndex:
     def __init__(self) -> None:
         """Start empty."""
         self._audiences: dict[_Audience, _Tables] = {}
-        self._interests: dict[str, Interest] = {}
+        self._filed: dict[str, _Filed] = {}
+        self._shared: dict[Any, Any] = {}
+        """One object for each audience and signature there ever was: they are few, and named a million times."""
         self._crossings: dict[str, Crossing] = {}
         self._conditions: WeakValueDictionary[tuple[Term, ...], _Condition] = WeakValueDictionary()
 
     def __len__(self) -> int:
-        return len(self._interests)
+        return len(self._filed)
 
     def __contains__(self, subscription: str) -> bool:
-        return subscription in self._interests
+        return subscription in self._filed
 
     def put(self, interest: Interest) -> None:
         """Add a subscription, or replace what it wanted before."""
-        self.remove(interest.subscription)
-        self._interests[interest.subscription] = interest
+        subscription = interest.subscription
+        self.remove(subscription)
         audience, planned = _audience(interest), plan(interest.query)
         condition = self._condition(planned.residual)
         if interest.crosses is not None:
-            self._crossings[interest.subscription] = crossing(interest.query.terms, interest.crosses)
+            self._crossings[subscription] = crossing(interest.query.terms, interest.crosses)
+        cells = []
         for place in _places(interest, planned):
-            tables = self._audiences.setdefault(audience, {})
-            cell = tables.setdefault(planned.signature, {}).setdefault(place, {})
-            cell.setdefault(condition, set()).add(interest.subscription)
+            table = self._audiences.setdefault(audience, {}).setdefault(planned.signature, {})
+            cell = table.get(place)
+            if cell is None:
+                cell = table[place] = _Cell(place)
+            cell.add(condition, subscription)
+            cells.append(cell)
+        shared = self._shared.setdefault
+        signature = shared(planned.signature, planned.signature)
+        self._filed[subscription] = _Filed(shared(audience, audience), signature, condition, tuple(cells))
 
     def remove(self, subscription: str) -> None:
         """Forget a subscription; one that is not here is no error."""
-        interest = self._interests.pop(subscription, None)
-        self._crossings.pop(subscription, None)
-        if interest is None:
+        filed = self._filed.pop(subscription, None)
+        if filed is None:
             return
-        audience, planned = _audience(interest), plan(interest.query)
-        condition = self._condition(planned.residual)
-        for place in _places(interest, planned):
-            tables = self._audiences[audience]
-            table = tables[planned.signature]
-            cell = table[place]
-            cell[condition].discard(subscription)
-            _drop_empty(cell, condition)
-            _drop_empty(table, place)
-            _drop_empty(tables, planned.signature)
-            _drop_empty(self._audiences, audience)
+        self._crossings.pop(subscription, None)
+        for cell in filed.cells:
+            cell.remove(filed.condition, subscription)
+            if cell.conditions:
+                continue
+            tables = self._audiences[filed.audience]
+            table = tables[filed.signature]
+            del table[cell.place]
+            _drop_empty(tables, filed.signature)
+            _drop_empty(self._audiences, filed.audience)
 
     @property
     def watches_crossings(self) -> bool:
@@ -144,9 +192,16 @@ def _collect(
             if column not in values:
                 values[column] = read(facets, column)
         for place in product(organisations, *(values[column] for column in signature)):
-            for condition, subscriptions in table.get(place, {}).items():
-                if condition.holds(facets, now):
-                    found |= subscriptions
+            cell = table.get(place)
+            if cell is None:
+                continue
+            for condition, held in cell.conditions.items():
+                if not condition.holds(facets, now):
+                    continue
+                if isinstance(held, str):
+                    found.add(held)
+                else:
+                    found |= held
 
 
 def _audience(interest: Interest) -> _Audience:

@@ -60,7 +60,7 @@ class ClockJumps:
         return False
 
     async def _jumped(self, forward: timedelta) -> None:
-        if forward < timedelta() and self._database.is_sqlite:
+        if forward < timedelta() and not self._database.keeps_time:
             async with self._database.write() as connection:
                 await connection.execute(_MOVE, {"back": -forward // timedelta(microseconds=1)})
         metrics.CLOCK_JUMPS.labels("forward" if forward > timedelta() else "back").inc()

@@ -110,7 +110,7 @@ async def load(connection: Connection, lanes: Sequence[Lane], bodies: Bodies) ->
 
 
 async def _owed(connection: Connection, lanes: Sequence[Lane]) -> dict[str, dict[int, Number]]:
-    wanted = [window for lane in lanes if (window := _window(lane)) is not None]
+    wanted = [numbers for lane in lanes if (numbers := window(lane)) is not None]
     if not wanted:
         return {}
     if connection.dialect.name == "sqlite":
@@ -125,7 +125,7 @@ async def _owed(connection: Connection, lanes: Sequence[Lane]) -> dict[str, dict
     return found
 
 
-def _window(lane: Lane) -> tuple[str, int, int] | None:
+def window(lane: Lane) -> tuple[str, int, int] | None:
     """Return the numbers of a lane that are looked at."""
     if lane.state is LaneState.HANDSHAKE:
         return None

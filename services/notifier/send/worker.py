@@ -46,19 +46,22 @@ class Sender:
     endpoints: Endpoints
     stopping: Callable[[], bool]
 
-    async def take_turn(self, claimed: Claimed) -> Turn:
-        """Send what was claimed; the turn ends at the first batch that is not delivered."""
+    async def take_turn(self, claimed: Claimed, slots: asyncio.Semaphore) -> Turn:
+        """Send what was claimed, a slot for each request; the turn ends at the first batch that is not delivered."""
         turn = Turn(claimed.lane, claimed.channel)
         if claimed.lane.state is LaneState.HANDSHAKE:
-            await self._handshake(turn)
+            async with slots:
+                await self._handshake(turn)
             return turn
         for batch in claimed.batches:
-            if not self._may_send(turn, claimed) or not await self._send(turn, batch):
-                return turn
+            async with slots:
+                if not self._may_send(turn, claimed) or not await self._send(turn, batch):
+                    return turn
         # What is owed goes first, and its failure ends the turn: an endpoint that fails is not asked again.
         for resend in claimed.resends:
-            if not self._may_send(turn, claimed) or not await self._send_again(turn, resend):
-                return turn
+            async with slots:
+                if not self._may_send(turn, claimed) or not await self._send_again(turn, resend):
+                    return turn
         turn.resend_missing = claimed.lane.resend_retry is not None and not claimed.resends
         if self._silent(turn) and self._may_send(turn, claimed):
             await self._beat(turn)
@@ -172,17 +175,24 @@ class Sender:
         return answer
 
 
+LEASED_AHEAD = 4
+"""Lanes leased for each one that sends: while some are recorded and others leased, there are still some to send for."""
+
+
 class Deliverer:
     """Keeps lanes sending, and hands turns to the recorder.
 
-    Up to `workers` lanes at a time that have not failed, and half as many that have: two pools, so that neither
-    waits for the other.
+    Up to `workers` requests at a time for lanes that have not failed, and half as many for those that have: two
+    pools, so that neither waits for the other. Those that have failed are not leased ahead, for most wait long.
     """
 
     def __init__(self, sender: Sender, workers: int, finished: Callable[[Turn], None]) -> None:
         """Call `finished` with every turn as it ends."""
         self._sender = sender
         self._workers = workers
+        self._retries = max(1, workers // 2)
+        self._fresh_slots = asyncio.Semaphore(workers)
+        self._retry_slots = asyncio.Semaphore(self._retries)
         self._finished = finished
         self._running: dict[asyncio.Task[None], Claimed] = {}
         self._claiming = False
@@ -197,8 +207,9 @@ class Deliverer:
         """Hold the room for more lanes while they are claimed; yields `None` when there is none, or it is held."""
         retrying = sum(claimed.lane.retry > 0 for claimed in self._running.values())
         room = Room(
-            fresh=self._workers - (len(self._running) - retrying),
-            retries=max(1, self._workers // 2) - retrying,
+            # Not all at once: a claim's rows are read in one go, and meanwhile nothing is sent.
+            fresh=min(self._workers, LEASED_AHEAD * self._workers - (len(self._running) - retrying)),
+            retries=self._retries - retrying,
             full=self._sender.endpoints.full(),
             at=self._sender.endpoints.room,
         )
@@ -226,7 +237,8 @@ class Deliverer:
 
     async def _run(self, claimed: Claimed) -> None:
         try:
-            turn = await self._sender.take_turn(claimed)
+            slots = self._retry_slots if claimed.lane.retry else self._fresh_slots
+            turn = await self._sender.take_turn(claimed, slots)
         except Exception:
             # Whatever was sent is not recorded: the lease runs out and the same batches go again.
             log.exception("turn_failed", subscription=claimed.lane.subscription)

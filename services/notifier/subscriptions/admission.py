@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from schemas.fhir import BACKPORT_FILTER
@@ -22,6 +23,9 @@ from schemas.topics import Topic, find, topics
 from services.notifier.match.interest import Interest
 from services.notifier.model import Status, SubscriptionKind
 from services.notifier.subscriptions.channels import AskedChannel, EndpointPolicy, read_channel
+
+_FILTERS = 10_000
+"""Texts of filters whose terms are kept."""
 
 _TOPIC = re.compile(r"(https?|urn):\S+")
 
@@ -83,9 +87,9 @@ def interest_terms(
     for place, text in enumerate(filters):
         at = f"Subscription.criteria.extension[{place}]"
         try:
-            found = parse_filter(text, base_url=base_url, expression=at)
+            found = _parsed(text, base_url)
         except CriteriaError as error:
-            issues += error.issues
+            issues += (replace(issue, expression=at) for issue in error.issues)
             continue
         issues += _not_filterable(topic, found, at)
         terms += found
@@ -99,6 +103,12 @@ def interest_terms(
     if issues:
         raise FhirError(422, *issues)
     return Query("MeasureReport", tuple(terms))
+
+
+@lru_cache(_FILTERS)
+def _parsed(text: str, base_url: str) -> tuple[Term, ...]:
+    """Return a filter's terms; many Subscriptions have the same, and then share one."""
+    return parse_filter(text, base_url=base_url, expression="")
 
 
 def term_texts(kind: SubscriptionKind, criteria: str, filters: tuple[str, ...]) -> tuple[str, ...]:

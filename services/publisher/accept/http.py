@@ -5,6 +5,7 @@ Handlers are thin: read, examine, store, answer. Errors are raised and become Op
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -137,7 +138,9 @@ class FhirServer:
             written = await self._stored(request, inside.writes())
             entries = [answers.entry(each, self.base_url, preference(request.headers)) for each in written]
         else:
-            entries = [await self._batch_entry(request, each) for each in inside.outcomes]
+            # All at once, in their order: they share a transaction, and each has its own outcome.
+            asked = (self._batch_entry(request, each) for each in inside.outcomes)
+            entries = list(await asyncio.gather(*asked))
         said: dict[str, Any] = {"resourceType": "Bundle", "type": f"{inside.type}-response"}
         return json_response(said | {"entry": entries} if entries else said)
 

@@ -37,6 +37,8 @@ from services.publisher.store.index import (
     METRIC_SCORE,
     OWN,
     key,
+    milliseconds,
+    short,
     sortable,
 )
 from services.publisher.store.tables import date_facet, own_facet, report, score_facet, shared_facet
@@ -128,7 +130,8 @@ def _token(table: sa.Table, wanted: Token) -> Condition:
     if wanted.code is not None:
         parts.append(table.c.value == key(wanted.code))
     if wanted.system is not None:
-        parts.append(table.c.system == key(wanted.system))
+        system = key(wanted.system)
+        parts.append(table.c.system == (short(system) if table is score_facet else system))
     return sa.and_(sa.true(), *parts)
 
 
@@ -151,27 +154,28 @@ def _plain(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
 
 
 def _date(wanted: Date, now: datetime) -> Condition:  # noqa: PLR0911  # one line for each of FHIR's nine prefixes
-    low, high = _plain(date_facet.c.low), _plain(date_facet.c.high)
-    contained = sa.and_(low != BEFORE_ALL, high != AFTER_ALL, low >= wanted.low, high <= wanted.high)
+    low, high = date_facet.c.low, date_facet.c.high
+    first, last = milliseconds(wanted.low), milliseconds(wanted.high)
+    contained = sa.and_(low != BEFORE_ALL, high != AFTER_ALL, low >= first, high <= last)
     match wanted.prefix:
         case Prefix.EQ:
             return contained
         case Prefix.NE:
             return ~contained
         case Prefix.GT:
-            return high > wanted.high
+            return high > last
         case Prefix.LT:
-            return low < wanted.low
+            return low < first
         case Prefix.GE:
-            return high > wanted.low
+            return high > first
         case Prefix.LE:
-            return low < wanted.high
+            return low < last
         case Prefix.SA:
-            return sa.and_(low != BEFORE_ALL, low >= wanted.high)
+            return sa.and_(low != BEFORE_ALL, low >= last)
         case Prefix.EB:
-            return sa.and_(high != AFTER_ALL, high <= wanted.low)
+            return sa.and_(high != AFTER_ALL, high <= first)
         case Prefix.AP:
-            start, end = approximate(wanted, now)
+            start, end = (milliseconds(bound) for bound in approximate(wanted, now))
             return sa.and_(low < end, high > start)
         case _:
             assert_never(wanted.prefix)

@@ -1,27 +1,30 @@
 """How do facets become rows that a database can search? Pure; `criteria` reads what this writes.
 
-Dates and numbers become text whose order is theirs, so SQLite and PostgreSQL compare them alike and exactly.
+Dates become milliseconds, and numbers text whose order is theirs, so SQLite and PostgreSQL compare them alike and
+exactly.
 Nothing here is looked up again to be removed: the rows of a version follow from its facets, which are kept.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import orjson
 
+from schemas.dates import END_OF_TIME, moment
 from schemas.facets import Facets, FacetValue
 from schemas.search.parameters import ALL, SearchType
+from services.database import micros
 
-BEFORE_ALL: Final = ""
+BEFORE_ALL: Final = -(1 << 53)
 """The low bound of a date without a beginning."""
-AFTER_ALL: Final = "~"
-"""The high bound of a date without an end; sorts after every digit."""
+AFTER_ALL: Final = 1 << 53
+"""The high bound of a date without an end."""
 
 IDENTIFIER: Final = ":identifier"
 """Ends the parameter of the identifiers that stand in references."""
@@ -50,7 +53,7 @@ SHARED: Final = frozenset(
 """All others that can be asked."""
 _CANONICAL: Final = frozenset(each.name for each in ALL if each.canonical)
 
-Row: TypeAlias = tuple[str, ...]
+Row: TypeAlias = tuple[str | int, ...]
 """Values of one row of the index, in the order of its table's columns, without the report or the set."""
 
 
@@ -60,7 +63,7 @@ class Indexed:
 
     facet_set: str
     """Names `shared` by its content."""
-    shared: tuple[Row, ...]
+    shared: tuple[tuple[str, str, str], ...]
     own: frozenset[Row] = frozenset()
     dates: frozenset[Row] = frozenset()
     scores: frozenset[Row] = frozenset()
@@ -68,13 +71,13 @@ class Indexed:
 
 def index(facets: Facets) -> Indexed:
     """Return what the index says of a version with these facets; what no parameter asks is left out."""
-    shared: list[Row] = []
-    own: list[Row] = []
+    shared: list[tuple[str, str, str]] = []
+    own: list[tuple[str, str, str]] = []
     for name, values in facets.items():
         if name in SHARED:
-            shared += _texts(name, values)
+            shared += [_text(name, value) for value in _texts(values)]
         elif name in OWN:
-            own += _texts(name, values)
+            own += [_text(name, value) for value in _texts(values)]
     rows = tuple(sorted(set(shared)))
     return Indexed(
         _name(rows),
@@ -86,18 +89,16 @@ def index(facets: Facets) -> Indexed:
 
 
 @lru_cache(maxsize=1024)
-def _name(rows: tuple[Row, ...]) -> str:
+def _name(rows: tuple[tuple[str, str, str], ...]) -> str:
     return hashlib.sha256(orjson.dumps(rows)).hexdigest()[:32]
 
 
-def _texts(name: str, values: Iterable[FacetValue]) -> Iterator[Row]:
-    for value in values:
-        assert isinstance(value, str)  # only dates and composites are not
-        yield _text(name, value)
+def _texts(values: Sequence[FacetValue]) -> Sequence[str]:
+    return cast("Sequence[str]", values)  # only dates and composites are not
 
 
 @lru_cache(maxsize=16_384)  # the codes of a payer's reports are a few hundred
-def _text(name: str, value: str) -> Row:
+def _text(name: str, value: str) -> tuple[str, str, str]:
     """Return a value with the code and system of a token, or the url and version of a canonical."""
     if name not in _PIECED:
         return (name, key(value), "")
@@ -106,13 +107,36 @@ def _text(name: str, value: str) -> Row:
 
 
 def _dates(name: str, values: Iterable[FacetValue]) -> Iterator[Row]:
-    return ((name, bound[0] or BEFORE_ALL, bound[1] or AFTER_ALL) for bound in values)
+    for bounds in values:
+        low, high = bounds[0], bounds[1]
+        yield (
+            name,
+            BEFORE_ALL if low is None else milliseconds(low),
+            AFTER_ALL if high is None else milliseconds(high),
+        )
+
+
+@lru_cache(maxsize=8192)  # the dates of a payer's reports are a handful
+def milliseconds(bound: str) -> int:
+    """Return a bound as milliseconds since 1970: the order of bounds is theirs."""
+    if bound == END_OF_TIME:
+        return milliseconds(_LAST) + 1
+    return micros(moment(bound)) // 1000
+
+
+_LAST = "9999-12-31T23:59:59.999Z"
 
 
 def _score(value: FacetValue) -> Row:
     metric, number, unit = (value[place] for place in range(3))
     _, code, system = _text(METRIC, metric or "|")
-    return (code, sortable(number or "0"), system, key(unit or ""))
+    return (code, sortable(number or "0"), short(system), key(unit or ""))
+
+
+@lru_cache(maxsize=1024)
+def short(system: str) -> str:
+    """Return what stands for a code system where many entries name the same few: a digest, `""` for none."""
+    return system and hashlib.sha256(system.encode()).hexdigest()[:16]
 
 
 def key(text: str) -> str:

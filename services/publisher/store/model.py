@@ -104,7 +104,7 @@ class Filed:
 
     version: int
     derived: Derived
-    """Its facets are empty: they are below."""
+    """Its facets are empty when it was read: they are below."""
     facets: str
     """JSON."""
     facet_set: str

@@ -104,7 +104,7 @@ class _New:
     def kept(self) -> Filed:
         return Filed(
             self.stored.version,
-            replace(self.derived, facets={}),
+            self.derived,
             self.text,
             self.index.facet_set,
             self.stored.last_updated,

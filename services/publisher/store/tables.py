@@ -140,8 +140,8 @@ date_facet = sa.Table(
     "date_facet",
     metadata,
     sa.Column("parameter", sa.String(64), primary_key=True),
-    sa.Column("low", _Ordered, primary_key=True),  # see `index.BEFORE_ALL`
-    sa.Column("high", _Ordered, primary_key=True),
+    sa.Column("low", sa.BigInteger, primary_key=True, autoincrement=False),  # see `index.milliseconds`
+    sa.Column("high", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("report_id", sa.String(64), primary_key=True),
     sqlite_with_rowid=False,
 )
@@ -152,7 +152,7 @@ score_facet = sa.Table(
     metadata,
     sa.Column("value", _Ordered, primary_key=True),  # code of the metric
     sa.Column("number", _Ordered, primary_key=True),  # see `index.sortable`
-    sa.Column("system", _Ordered, primary_key=True),
+    sa.Column("system", _Ordered, primary_key=True),  # see `index.short`
     sa.Column("unit", _Ordered, primary_key=True),  # '' when there is none
     sa.Column("report_id", sa.String(64), primary_key=True),
     sqlite_with_rowid=False,

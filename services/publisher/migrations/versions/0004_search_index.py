@@ -32,7 +32,13 @@ _TABLES = {
     "date_facet": (("parameter", "low", "high", "report_id")),
     "score_facet": (("value", "number", "system", "unit", "report_id")),
 }
-_TYPES = {"parameter": sa.String(64), "facet_set": sa.String(32), "report_id": sa.String(64)}
+_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
+    "parameter": sa.String(64),
+    "facet_set": sa.String(32),
+    "report_id": sa.String(64),
+    "low": sa.BigInteger(),
+    "high": sa.BigInteger(),
+}
 
 
 def upgrade() -> None:
@@ -64,7 +70,7 @@ def upgrade() -> None:
 
 def _index_reports(connection: sa.Connection) -> None:
     for page in _pages(connection, "SELECT id, facets FROM report WHERE id > :after ORDER BY id LIMIT :most"):
-        rows: dict[str, set[tuple[str, ...]]] = {name: set() for name in _TABLES}
+        rows: dict[str, set[tuple[str | int, ...]]] = {name: set() for name in _TABLES}
         sets = []
         for id_, facets in page:
             found = index(orjson.loads(facets))

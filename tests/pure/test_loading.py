@@ -1,0 +1,90 @@
+"""How much of a lane is taken in hand at a time: bounded in bytes and in number, and never less than its next batch."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.notifier.model import LaneState
+from services.notifier.record.lane import Lane
+from services.notifier.send.bodies import Bodies
+from services.notifier.send.loading import MOST_NUMBERS, Number, choose, window
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def lane(count: int, size: int, state: LaneState = LaneState.OPEN) -> Lane:
+    return Lane(
+        subscription="s", endpoint="https://e", claim="c", state=state, next_number=1, last_number=count,
+        plan_first=1, plan_last=count, plan_size=size, retry=0, refusals=0,
+    )  # fmt: skip
+
+
+def owed(sizes: list[int], events: str = "e") -> dict[int, Number]:
+    return {
+        number: Number("s", number, f"{events}{number}", "r", 1, "t", "create", AT, size)
+        for number, size in enumerate(sizes, start=1)
+    }
+
+
+@given(
+    sizes=st.lists(st.integers(1, 100), min_size=1, max_size=40),
+    batch=st.integers(1, 6),
+    most=st.integers(0, 300),
+)
+def test_batches_are_whole_in_order_and_within_bounds(sizes: list[int], batch: int, most: int) -> None:
+    chosen, total = choose(lane(len(sizes), batch), owed(sizes), set(), most)
+    numbers = [[each.number for each in one] for one in chosen]
+    everything = list(range(1, len(sizes) + 1))
+    cut = [everything[start : start + batch] for start in range(0, len(sizes), batch)]
+    assert chosen, "a lane always goes on, however large its next batch is"
+    assert numbers == cut[: len(numbers)]
+    assert total == sum(each.size for one in chosen for each in one)
+    assert total <= most or len(chosen) == 1
+    if len(chosen) < len(cut):
+        assert total + sum(sizes[number - 1] for number in cut[len(chosen)]) > most, (
+            "no less than there is room for"
+        )
+
+
+def test_what_another_lane_carries_anyway_costs_nothing() -> None:
+    known: set[str] = set()
+    assert choose(lane(4, 1), owed([10] * 4), known, 25)[1] == 20
+    assert known == {"e1", "e2"}
+    again, total = choose(lane(4, 1), owed([10] * 4), known, 10)
+    assert (len(again), total) == (3, 10)
+
+
+def test_without_reports_only_the_number_counts() -> None:
+    known: set[str] = set()
+    chosen, total = choose(lane(40, 1), owed([10**9] * 40), known, None)
+    assert (len(chosen), total, known) == (40, 0, set())
+
+
+def test_a_batch_of_which_something_is_not_there_ends_the_turn_before_it() -> None:
+    there = owed([1] * 6)
+    del there[4]
+    chosen, _ = choose(lane(6, 2), there, set(), 1000)
+    assert [[each.number for each in one] for one in chosen] == [[1, 2]]
+
+
+def test_numbers_are_looked_at_by_whole_batches_up_to_a_limit() -> None:
+    assert window(lane(16, 1)) == ("s", 1, 16)
+    assert window(lane(16 * 100, 100)) == ("s", 1, MOST_NUMBERS // 100 * 100)
+    assert window(lane(2000, 1000)) == ("s", 1, 1000)
+    assert window(lane(0, 1)) is None
+    assert window(lane(5, 1, LaneState.HANDSHAKE)) is None
+
+
+def test_reports_at_hand_stay_within_their_bytes_and_the_longest_unused_go() -> None:
+    bodies = Bodies(at_most=30)
+    for name in "abc":
+        bodies.keep(name, name.encode() * 10)
+    assert bodies.get("a") == b"a" * 10
+    bodies.keep("d", b"d" * 10)
+    assert [bodies.get(name) is None for name in "abcd"] == [False, True, False, False]
+    bodies.keep("huge", bytes(2**21))
+    assert bodies.get("huge") is None
+    assert bodies.get("d") is not None

@@ -1,0 +1,126 @@
+"""`vbpr subscriptions` and `vbpr subscribe`, as processes, against a service and an endpoint that really answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+import pytest
+from aiohttp import web
+
+from tests.conditions import eventually
+from tests.notifying import Notifying, contract, notifying
+from tests.receiver import Receiver, receiving
+from tests.service.commands import Ended, run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Notifying]:
+    urls = [f"sqlite+aiosqlite:///{tmp_path / name}.sqlite" for name in ("publisher", "notifier")]
+    async with notifying(urls[0], urls[1], handshake_schedule=(0.05, 0.05)) as opened:
+        yield opened
+
+
+async def vbpr(running: Notifying, *arguments: str, given: bytes = b"") -> Ended:
+    assert running.client is not None
+    base = str(running.client.make_url("/fhir"))
+    return await run(*arguments, given=given, settings={"VBPR_BASE_URL": base})
+
+
+async def created(running: Notifying, receiver: Receiver, *options: str) -> str:
+    done = await vbpr(running, "subscriptions", "create", "--endpoint", receiver.url, "--json", *options)
+    assert done.code == 0, done.err
+    return str(orjson.loads(done.out)["id"])
+
+
+async def test_a_subscription_is_created_seen_paused_resumed_and_deleted(
+    running: Notifying, receiver: Receiver
+) -> None:
+    options = [
+        "--topic",
+        "report-available",
+        "--filter",
+        f"contract={contract('c1')}",
+        "--payload",
+        "id-only",
+    ]
+    made = await created(running, receiver, *options, "--header", "X-Key: s3cret", "--max-count", "5")
+    await running.publish("c1", "c2")
+    await eventually(lambda: [got.numbers for got in receiver.events()] == [[1]])
+    assert receiver.got[0].headers["X-Key"] == "s3cret"
+
+    shown = await vbpr(running, "subscriptions", "show", made)
+    assert "events so far  1" in shown.out
+    assert "id-only" in shown.out
+    assert "X-Key" in shown.out
+    assert "s3cret" not in shown.out
+    listed = await vbpr(running, "subscriptions", "list")
+    assert made in listed.out
+    assert "There is no Subscription" in (await vbpr(running, "subscriptions", "list", "--status", "off")).out
+
+    assert "is off" in (await vbpr(running, "subscriptions", "pause", made)).out
+    await running.publish("c1")
+    resumed = await vbpr(running, "subscriptions", "resume", made)
+    assert (resumed.code, "is active" in resumed.out) == (0, True)
+    await running.publish("c1")
+    await eventually(lambda: [got.numbers for got in receiver.events()] == [[1], [2]])
+
+    assert (await vbpr(running, "subscriptions", "delete", made, "--yes")).code == 0
+    gone = await vbpr(running, "subscriptions", "show", made)
+    assert (gone.code, "was deleted" in gone.err) == (2, True)
+
+
+async def test_an_endpoint_that_does_not_take_the_handshake_is_told_of(
+    running: Notifying, receiver: Receiver
+) -> None:
+    receiver.answer = lambda _got: web.Response(status=500)
+    done = await vbpr(
+        running, "subscriptions", "create", "--topic", "report-settled", "--endpoint", receiver.url
+    )
+    assert done.code == 1
+    assert "is in error: answered 500" in done.out
+    receiver.answer = lambda _got: web.Response()
+    (made,) = orjson.loads((await vbpr(running, "subscriptions", "list", "--json")).out)
+    tried = await vbpr(running, "subscriptions", "test", made["id"])
+    assert (tried.code, "is active" in tried.out) == (0, True)
+
+
+async def test_classic_criteria_are_tried_with_their_last_event(
+    running: Notifying, receiver: Receiver
+) -> None:
+    made = await created(running, receiver, "--criteria", f"MeasureReport?contract={contract('c1')}")
+    early = await vbpr(running, "subscriptions", "test", made)
+    assert (early.code, "no event yet" in early.err) == (2, True)
+    await running.publish("c1", "c1")
+    await eventually(lambda: len(receiver.got) == 2)
+    tried = await vbpr(running, "subscriptions", "test", made)
+    assert "number 2 will be sent again" in tried.out
+    await eventually(lambda: [got.webhook_id for got in receiver.got[2:]] == [f"{made}_2-2"])
+
+
+async def test_what_is_refused_is_said_in_the_server_s_words(running: Notifying, tmp_path: Path) -> None:
+    wrong = await vbpr(
+        running,
+        "subscriptions",
+        "create",
+        "--criteria",
+        "MeasureReport?colour=red",
+        "--endpoint",
+        "https://p.example/x",
+    )
+    assert wrong.code == 2
+    assert "Subscription.criteria: colour=red" in wrong.err
+    assert "either --topic or --criteria" in (await vbpr(running, "subscriptions", "create")).err
+    file = tmp_path / "subscription.json"
+    file.write_text('{"resourceType": "Subscription"}')
+    refused = await vbpr(running, "subscriptions", "create", str(file))
+    assert (refused.code, "Subscription.channel" in refused.err) == (2, True)

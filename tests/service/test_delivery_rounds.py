@@ -1,0 +1,114 @@
+"""From what is taken in to what is sent and recorded: nothing on the way waits to be looked for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from services.event_log import Record
+from services.notifier import tables as t
+from services.notifier.enqueue.enqueue import Matched, enqueue_in
+from tests.conditions import eventually
+from tests.notifier_store import LOG, event
+from tests.notifying import classic, notifying, topical
+from tests.receiver import Receiver, receiving
+from tests.watching import Watched, watched
+
+NEVER: dict[str, Any] = {
+    "poll_seconds": 600.0,
+    "retry_schedule": (0.05, 0.05),
+    "handshake_schedule": (0.02,),
+}
+"""A loop that is not woken is not heard of again within a test."""
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def rows(database_urls: tuple[str, str]) -> AsyncIterator[Watched]:
+    async with watched(database_urls[1]) as opened:
+        yield opened
+
+
+def count_of(receiver: Receiver, count: int) -> bool:
+    return len(receiver.events()) == count
+
+
+async def test_every_step_is_woken_by_the_one_before(
+    database_urls: tuple[str, str], receiver: Receiver
+) -> None:
+    async with notifying(*database_urls, **NEVER) as running:
+        await running.subscribe(classic(receiver.url))
+        await running.subscribe(topical(receiver.url))
+        for published in range(1, 4):
+            await running.publish("c1")
+            await eventually(partial(count_of, receiver, 2 * published), within=5)
+        await running.publish(*["c1"] * 20)  # more than one turn sends
+        await eventually(partial(count_of, receiver, 2 * 23), within=5)
+
+
+async def test_a_short_wait_is_not_lengthened_by_looking_seldom(
+    database_urls: tuple[str, str], receiver: Receiver
+) -> None:
+    async with notifying(*database_urls, **NEVER) as running:
+        await running.subscribe(classic(receiver.url))
+        receiver.statuses(500, 503)
+        await running.publish("c1", "c1")
+        await eventually(partial(count_of, receiver, 4), within=5)
+
+
+async def test_an_endpoint_with_a_rate_gets_what_it_is_owed_at_that_rate(
+    database_urls: tuple[str, str], receiver: Receiver
+) -> None:
+    async with notifying(*database_urls, **NEVER, endpoint_rate=50) as running:
+        await running.subscribe(classic(receiver.url))
+        await running.publish(*["c1"] * 6)
+        await eventually(partial(count_of, receiver, 6), within=5)
+
+
+async def lease_of(rows: Watched, subscription: str) -> str | None:
+    async with rows.database.read() as connection:
+        statement = sa.select(t.lane.c.claim_id).where(t.lane.c.subscription_id == subscription)
+        found: str | None = (await connection.execute(statement)).scalar_one()
+        return found
+
+
+async def test_what_is_taken_in_is_leased_with_it_and_sent_when_that_is_committed(rows: Watched) -> None:
+    subscription = await rows.subscribe()
+    batch = [Matched(Record(0, 0, event(1)), (subscription,))]
+    async with rows.delivery.transaction() as outgoing:
+        await enqueue_in(outgoing.connection, rows.database, rows.clock, LOG, rows.store.at, batch)
+        await outgoing.lease_due()
+        assert rows.receiver.got == []
+    assert await lease_of(rows, subscription) is not None
+    await rows.delivery.close()
+    assert [got.body for got in rows.receiver.got] == [event(1).body]
+    assert await lease_of(rows, subscription) is None, "and recorded"
+
+
+async def test_what_is_not_committed_is_neither_leased_nor_sent(rows: Watched) -> None:
+    subscription = await rows.subscribe()
+    batch = [Matched(Record(0, 0, event(1)), (subscription,))]
+
+    async def fail() -> None:
+        async with rows.delivery.transaction() as outgoing:
+            await enqueue_in(outgoing.connection, rows.database, rows.clock, LOG, rows.store.at, batch)
+            await outgoing.lease_due()
+            raise RuntimeError("before the commit")
+
+    with pytest.raises(RuntimeError, match="before the commit"):
+        await fail()
+    await rows.delivery.close()
+    assert rows.receiver.got == []
+    assert await lease_of(rows, subscription) is None
+    await rows.owe(1, subscription)
+    await rows.turns()
+    assert [got.webhook_id for got in rows.receiver.got] == [f"{subscription}_1-1"]
