@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TypeAlias
 
 import sqlalchemy as sa
@@ -48,7 +49,7 @@ class Database:
         self.name = schema_name
         self.observers: list[Observer] = []
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._statements = Statements(_dialect(self.url))
+        self._statements = _statements(self.url.get_dialect())
         if self.is_sqlite:
             self._writing: asyncio.Lock | None = asyncio.Lock()
             self._writers = Pool(1, self._sqlite("BEGIN IMMEDIATE", driver))
@@ -127,11 +128,7 @@ class Database:
         return connect
 
 
-def _dialect(url: sa.URL) -> sa.Dialect:
-    """Return the dialect to compile for; `get_dialect` loads the one the URL names.
-
-    Raises:
-        sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError: there is none.
-    """
-    kind = url.get_dialect()
-    return kind()
+@cache
+def _statements(dialect: type[sa.Dialect]) -> Statements:
+    """Return what is compiled for a dialect: the same for every database that speaks it."""
+    return Statements(dialect())

@@ -31,6 +31,7 @@ from services.readiness import database_trouble
 from services.retention import IDLE, Pruner, Sweep
 from services.settings import Settings, SettingsError
 
+_QUALITY_WAITING = sa.select(sa.func.count()).select_from(report).where(report.c.waits)
 MIGRATIONS = Migrations(Path(__file__).parent / "migrations", "publisher_version")
 
 
@@ -147,6 +148,5 @@ def open_database(settings: Settings) -> Database:
 
 
 async def _measure_waiting(database: Database) -> None:
-    statement = sa.select(sa.func.count()).select_from(report).where(report.c.waits)
     async with database.read() as tx:
-        metrics.QUALITY_WAITING.set((await tx.execute(statement)).scalar_one())
+        metrics.QUALITY_WAITING.set((await tx.execute(_QUALITY_WAITING)).scalar_one())

@@ -22,7 +22,7 @@ async def store(database_urls: tuple[str, str]) -> AsyncIterator[NotifierStore]:
 
 
 def report(number: int, score: str, of: str = "p1", **changed: Any) -> ReportEvent:
-    facets = {
+    facets: dict[str, Any] = {
         "contract": ["http://x/C1"],
         "provider": [f"Organization/{of}"],
         "measure": ["http://x/C1"],

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
 
 from services.cli.errors import CommandError
 from services.cli.subscriptions import show
 from services.cli.subscriptions.client import FhirClient, connected
 from services.cli.subscriptions.making import Wanted, resource
 from services.cli.subscriptions.waiting import settled
+from services.cli.watching import console, table
 from services.clock import SystemClock
 from services.event_loop import run_until_complete
 
@@ -177,7 +177,7 @@ async def _list(base: str, query: dict[str, str], *, as_json: bool) -> None:
     if as_json:
         print(orjson.dumps(found).decode())
     elif found:
-        Console(soft_wrap=True, highlight=False).print(show.table(found))
+        console().print(table(show.HEADINGS, map(show.row, found)))
     else:
         print("There is no Subscription to see.")
 

@@ -81,8 +81,8 @@ async def _filters(client: FhirClient, topic: str) -> list[str]:
 
 def _chosen(question: str, options: list[str]) -> str:
     print(question)
-    for number, option in enumerate(options, start=1):
-        print(f"  {number}  {option}")
+    for place, option in enumerate(options, start=1):
+        print(f"  {place}  {option}")
     number: int = typer.prompt("Number", type=int, default=1)
     if not 1 <= number <= len(options):
         raise typer.BadParameter(f"expected a number from 1 to {len(options)}")

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-from rich.table import Table
 
 from schemas.fhir import BACKPORT_FILTER, BACKPORT_PAYLOAD_CONTENT, OURS
 
+HEADINGS = ("id", "status", "asks for", "endpoint")
 
-def table(found: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the list."""
-    out = Table(box=None, pad_edge=False)
-    for heading in ("id", "status", "asks for", "endpoint"):
-        out.add_column(heading, overflow="fold")
-    for each in found:
-        out.add_row(each["id"], each["status"], asks(each), each["channel"].get("endpoint", ""))
-    return out
+
+def row(subscription: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a row of the list."""
+    endpoint = subscription["channel"].get("endpoint", "")
+    return subscription["id"], subscription["status"], asks(subscription), endpoint
 
 
 def asks(subscription: Mapping[str, Any]) -> str:

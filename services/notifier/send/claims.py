@@ -75,7 +75,9 @@ async def claim_in(
         "full": listed(connection, room.full),
     }
     rows = await connection.execute(_CLAIM.of(connection), now | wanted)
-    lanes, too_many = _share([_lane(row, claim_id) for row in rows], room.at)
+    # First attempts before retries, where an endpoint has not room for both.
+    found = sorted((_lane(row, claim_id) for row in rows), key=lambda lane: lane.retry > 0)
+    lanes, too_many = _share(found, room.at)
     if too_many:
         put_back = {"ids": listed(connection, [lane.subscription for lane in too_many])}
         await connection.execute(_PUT_BACK.of(connection), now | put_back)

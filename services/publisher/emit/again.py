@@ -170,17 +170,10 @@ class Repeater:
 
     async def _next(self) -> list[int]:
         """Return the ids of the next copies without a place; none while anything new waits for the log."""
-        new = sa.select(outbox.c.number).where(outbox.c.place_position.is_(None)).limit(1)
-        sizes = (
-            self._rows.copy_sizes(outbox_copy.c.id)
-            .where(outbox_copy.c.place_position.is_(None))
-            .order_by(outbox_copy.c.number)
-            .limit(ROUND)
-        )
         async with self._database.read() as connection:
-            if (await connection.execute(new)).first() is not None:
+            if (await connection.execute(_NEW)).first() is not None:
                 return []
-            return within((await connection.execute(sizes)).all(), READ_BYTES)
+            return within((await connection.execute(_COPIES)).all(), READ_BYTES)
 
     async def _append(self, transaction: Connection, copies: Sequence[int]) -> int:
         statement = (
@@ -206,7 +199,16 @@ class Repeater:
         return len(placed)
 
 
-_PLACE = (
+_NEW: Final = sa.select(outbox.c.number).where(outbox.c.place_position.is_(None)).limit(1)
+_COPIES: Final = (
+    OutboxRows(outbox, resource_version, source="")
+    .copy_sizes(outbox_copy.c.id)
+    .where(outbox_copy.c.place_position.is_(None))
+    .order_by(outbox_copy.c.number)
+    .limit(ROUND)
+)
+"""The first copies without a place, and their bytes."""
+_PLACE: Final = (
     sa.update(outbox_copy)
     .where(outbox_copy.c.id == sa.bindparam("copy"))
     .values(place_partition=sa.bindparam("partition"), place_position=sa.bindparam("position"))

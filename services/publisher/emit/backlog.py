@@ -26,14 +26,16 @@ class Backlog:
         return 0.0 if self.oldest is None else max(0.0, (now - self.oldest).total_seconds())
 
 
+_WAITING = outbox.c.place_position.is_(None)
+_COUNT = sa.select(sa.func.count()).select_from(outbox).where(_WAITING)
+_FIRST = sa.select(outbox.c.accepted_at).where(_WAITING).order_by(outbox.c.number).limit(1)
+
+
 async def backlog(database: Database) -> Backlog:
     """Count the rows without a place, and find the oldest."""
-    waiting = outbox.c.place_position.is_(None)
-    count = sa.select(sa.func.count()).select_from(outbox).where(waiting)
-    first = sa.select(outbox.c.accepted_at).where(waiting).order_by(outbox.c.number).limit(1)
     async with database.read() as connection:
-        pending = (await connection.execute(count)).scalar_one()
-        oldest = (await connection.execute(first)).scalar() if pending else None
+        pending = (await connection.execute(_COUNT)).scalar_one()
+        oldest = (await connection.execute(_FIRST)).scalar() if pending else None
     return Backlog(pending, oldest)
 
 

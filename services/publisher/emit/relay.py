@@ -33,6 +33,21 @@ _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 0.5
 """Seconds before a relay that was not elected tries again; doubled from the first to the longest."""
 
+_WAITING: Final = (
+    OutboxRows(outbox, resource_version, source="")
+    .sizes(outbox.c.number)
+    .where(outbox.c.place_position.is_(None))
+    .order_by(outbox.c.number)
+    .limit(ROUND)
+)
+"""The first rows without a place, and their bytes."""
+_VOTE: Final = sa.select(sa.func.pg_try_advisory_xact_lock(_ELECTION))
+_NOTE: Final = (
+    sa.update(outbox)
+    .where(outbox.c.number == sa.bindparam("row"))
+    .values(place_partition=sa.bindparam("partition"), place_position=sa.bindparam("position"))
+)
+
 
 class Relay:
     """The loop step of the emit step; any number may run, in as many processes."""
@@ -76,10 +91,8 @@ class Relay:
 
     async def _waiting(self) -> list[int]:
         """Return the numbers of the first rows without a place, as many as a round may take."""
-        sizes = self._rows.sizes(outbox.c.number).where(outbox.c.place_position.is_(None))
         async with self._database.glance() as connection:
-            found = (await connection.execute(sizes.order_by(outbox.c.number).limit(ROUND))).all()
-        return within(found, READ_BYTES)
+            return within((await connection.execute(_WAITING)).all(), READ_BYTES)
 
     async def _load(self, transaction: Connection, numbers: Sequence[int]) -> dict[int, ReportEvent]:
         """Return the events of these rows, without those that another relay has placed meanwhile."""
@@ -112,19 +125,13 @@ async def elected(transaction: Connection) -> bool:
     """
     if transaction.dialect.name != "postgresql":
         return True
-    lock = sa.select(sa.func.pg_try_advisory_xact_lock(_ELECTION))
-    return bool((await transaction.execute(lock)).scalar_one())
+    return bool((await transaction.execute(_VOTE)).scalar_one())
 
 
 async def _note(transaction: Connection, places: dict[int, Place]) -> None:
     """Give each outbox row its place."""
-    statement = (
-        sa.update(outbox)
-        .where(outbox.c.number == sa.bindparam("row"))
-        .values(place_partition=sa.bindparam("partition"), place_position=sa.bindparam("position"))
-    )
     rows = [
         {"row": number, "partition": place.partition, "position": place.position}
         for number, place in places.items()
     ]
-    await transaction.execute(statement, rows)
+    await transaction.execute(_NOTE, rows)
