@@ -49,7 +49,7 @@ class Database:
         self.name = schema_name
         self.observers: list[Observer] = []
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._statements = _statements(self.url.get_dialect())
+        self._statements = _statements(self.url.drivername)
         if self.is_sqlite:
             self._writing: asyncio.Lock | None = asyncio.Lock()
             self._writers = Pool(1, self._sqlite("BEGIN IMMEDIATE", driver))
@@ -129,6 +129,11 @@ class Database:
 
 
 @cache
-def _statements(dialect: type[sa.Dialect]) -> Statements:
-    """Return what is compiled for a dialect: the same for every database that speaks it."""
+def _statements(driver: str) -> Statements:
+    """Return what is compiled for the dialect that a URL's scheme names: the same for every database.
+
+    Raises:
+        sqlalchemy.exc.NoSuchModuleError: there is none.
+    """
+    dialect = sa.make_url(f"{driver}://").get_dialect()
     return Statements(dialect())

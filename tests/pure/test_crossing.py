@@ -140,7 +140,12 @@ def test_a_subscription_without_a_bound_is_refused() -> None:
 def test_reports_of_one_measure_contract_provider_and_start_follow_one_another() -> None:
     def series(**changed: Any) -> str | None:
         start, end = "2026-01-01T00:00:00.000Z", "2026-04-01T00:00:00.000Z"
-        facets: dict[str, Any] = {"contract": ["c"], "provider": ["p"], "measure": ["m|1"], "period": [[start, end]]}
+        facets: dict[str, Any] = {
+            "contract": ["c"],
+            "provider": ["p"],
+            "measure": ["m|1"],
+            "period": [[start, end]],
+        }
         return series_of({**facets, **changed})
 
     assert series() == series(measure=["m|2"])

@@ -155,7 +155,7 @@ async def test_the_capability_statement_lists_what_is_served(filled: Publishing)
     assert statement["fhirVersion"] == "4.0.1"
     (rest,) = statement["rest"]
     served = {resource["type"]: resource for resource in rest["resource"]}
-    assert set(served) == {"MeasureReport", "Measure", "Organization", "Group", "Subscription"}
+    assert set(served) == {"MeasureReport", "Measure", "Organization", "Group", "Subscription", "Basic"}
     values = {"date": "2026", "uri": "urn:x", "composite": "a$1", "reference": "urn:x", "token": "a"}
     for kind in ("MeasureReport", "Measure", "Organization", "Group"):
         for parameter in served[kind]["searchParam"]:

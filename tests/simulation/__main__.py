@@ -125,14 +125,18 @@ def _seeds(text: str) -> Sequence[int]:
 def _prepare(asked: _Asked) -> None:
     """Do once what every run needs, so that none of them begins with it."""
     logging.disable(logging.CRITICAL)
+    gc.disable()  # a run is short, and what a killed process left must not be collected
+    _log_from(logging.CRITICAL)
     run.templates(asked.templates)
-    run.warm_up()
-    level = logging.INFO if asked.trace else logging.CRITICAL
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
+    run.warm_up(asked.templates)
+    _log_from(logging.INFO if asked.trace else logging.CRITICAL)
     if asked.without is not None:
         unsafe.take_out(asked.without)
-    gc.collect()
     gc.freeze()
+
+
+def _log_from(level: int) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
 
 
 def _report(asked: _Asked) -> int:
@@ -195,7 +199,6 @@ def _fork(seed: int, asked: _Asked) -> tuple[int, int, int]:
         return seed, child, reading
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        gc.disable()  # a run is short, and what a killed process left must not be collected
         signal.alarm(_LONGEST)
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(pickle.dumps(_run(seed, asked)))
@@ -222,4 +225,6 @@ def _result(seed: int, child: int, reading: int) -> run.Result:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # what the warming runs left is not collected: it would run on
