@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tests.processes import COMMAND
+from tools.server_process import free_ports
 
 _QUIET = {key: value for key, value in os.environ.items() if not key.startswith("VBPR_")}
 
@@ -31,11 +32,19 @@ async def run(*arguments: str, given: bytes = b"", settings: Mapping[str, str] |
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**_QUIET, **(settings or {})},
+        env={**_QUIET, **_ports(arguments[0]), **(settings or {})},
     )
     out, err = await process.communicate(given)
     assert process.returncode is not None
     return Ended(process.returncode, out.decode(), err.decode())
+
+
+def _ports(command: str) -> dict[str, str]:
+    """Return settings that let a service start whatever else runs on this machine."""
+    if command not in {"serve", "publisher", "notifier"}:
+        return {}
+    port, admin_port = free_ports(2)
+    return {"VBPR_PORT": str(port), "VBPR_ADMIN_PORT": str(admin_port)}
 
 
 @asynccontextmanager

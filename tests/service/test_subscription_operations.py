@@ -52,6 +52,13 @@ async def told(running: Notifying, receiver: Receiver, *contracts: str, **option
     await became(running, made, "active")
     await running.publish(*contracts)
     await eventually(lambda: sum(len(got.numbers) for got in receiver.events()) == len(contracts))
+
+    async def recorded() -> bool:
+        lane = sa.select(t.lane.c.next_number).where(t.lane.c.subscription_id == made["id"])
+        async with running.database.read() as connection:
+            return bool((await connection.execute(lane)).scalar_one() > len(contracts))
+
+    await eventually(recorded, what="the record of every delivery")
     await became(running, made, "active")
     return made
 
