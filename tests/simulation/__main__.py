@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import gc
 import hashlib
 import logging
@@ -199,7 +200,7 @@ def _fork(seed: int, asked: _Asked) -> tuple[int, int, int]:
         return seed, child, reading
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.alarm(_LONGEST)
+        faulthandler.dump_traceback_later(_LONGEST, exit=True)  # says where it stands still
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(pickle.dumps(_run(seed, asked)))
     finally:

@@ -219,7 +219,9 @@ def _client(
         str(client.resource["criteria"]),
         tuple(each["valueString"] for each in client.resource.get("_criteria", {}).get("extension", ())),
     )
-    found = account(asked, events, [each.arrival for each in mine], rows, contents)
+    # A request that is refused when nobody waits for it any more tells its sender nothing: another try has.
+    heard = [each for each in mine if each.arrival.taken or each.at <= each.decided_at + each.deadline]
+    found = account(asked, events, [each.arrival for each in heard], rows, contents)
     yield from (each for each in found.findings if not each.startswith(_EMPTY))
     if client.id not in run.books.statuses:
         yield "the Subscription was answered and is not there"
