@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from services.cli.listen.reading import Reading
 from tests.conditions import eventually
+from tests.faults.manners import REFUSALS
 from tests.faults.payer import parties_and_contracts, reports, versions
 from tests.faults.scene import DELIVERY, Scene
 from tests.processes import VbprProcess
@@ -25,8 +26,6 @@ WITHOUT_LONG_WAITS = {
 }
 """A receiver that fails now and then is tried again at once, and never parked."""
 
-_STATUSES = (500, 503, 429, 408, 401)
-"""What an unsteady receiver answers when it fails: faults of the endpoint, all of which mean "later"."""
 _LEAD = 60
 """Most reports ahead of what the receiver has taken: a payer that outran everyone would test patience only."""
 _BETWEEN_FAULTS = (1, 40)
@@ -44,7 +43,7 @@ def unsteady(chance: Chance, probability: float) -> Callable[[Reading], Awaitabl
     """Return a receiver's `before` that refuses requests, handshakes too, with this probability."""
 
     async def before(_reading: Reading) -> int:
-        return chance.one_of(_STATUSES) if chance.happens(probability) else 200
+        return chance.one_of(REFUSALS) if chance.happens(probability) else 200
 
     return before
 

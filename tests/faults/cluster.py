@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
+from aiokafka import AIOKafkaProducer
 
 from tests.conditions import eventually
 from tests.faults.scene import DELIVERY
@@ -121,3 +122,14 @@ async def cluster(
         vbpr.end()
         for name in names:
             await asyncio.to_thread(postgresql.drop_database, name)
+
+
+@contextlib.asynccontextmanager
+async def foreign(servers: str) -> AsyncIterator[Any]:
+    """Connect a producer that is none of ours, and may write what it likes."""
+    producer: Any = AIOKafkaProducer(bootstrap_servers=servers)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()

@@ -18,10 +18,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aiohttp import web
+
+from services.cli.listen.reading import Reading
 from services.clock import SystemClock
 from tests import servers
-from tests.faults.at_random import WITHOUT_LONG_WAITS, Killer, Traffic, after_more, unsteady
-from tests.faults.cluster import Cluster, cluster
+from tests.faults.at_random import WITHOUT_LONG_WAITS, Killer, Traffic, after_more
+from tests.faults.cluster import Cluster, cluster, foreign
+from tests.faults.manners import REFUSALS, Manner, babble, drip, hang, reset
 from tests.faults.proxy import Proxy, proxy
 from tests.faults.scene import Judged, Scene, scene
 from tests.faults.timing import latencies, share
@@ -37,6 +41,10 @@ LATE = 30.0
 """Seconds after which a first copy counts as late."""
 FROZEN = 4.0
 """Seconds that a notifier stands still: past its lease."""
+OUTAGE = (10.0, 60.0)
+"""Seconds that the broker stays away."""
+BABBLING = 0.02
+"""Share of the good answers that are far longer than anybody reads."""
 
 
 @dataclass(slots=True)
@@ -54,7 +62,8 @@ class Soak:
     async def until(self, end: float, progress: Callable[[], int]) -> None:
         """Do one fault after another, with a random bit of progress in between, until that monotonic time."""
         faults: tuple[Callable[[], Awaitable[None]], ...] = (
-            *(self.kill,) * 6, *(self.cut_connections,) * 4, *(self.freeze,) * 2, self.restart_database, self.kill_broker,
+            *(self.kill,) * 6, *(self.cut_connections,) * 4, *(self.freeze,) * 2,
+            self.restart_database, self.kill_broker, self.leave_without_broker, self.write_what_is_no_event,
         )  # fmt: skip
         clock = SystemClock()
         while clock.monotonic() < end:
@@ -87,9 +96,46 @@ class Soak:
         await asyncio.to_thread(self.database.start)
 
     async def kill_broker(self) -> None:
+        await self._without_broker(0)
+
+    async def leave_without_broker(self) -> None:
+        await self._without_broker(self.chance.between(*OUTAGE))
+
+    async def _without_broker(self, seconds: float) -> None:
         await self.killer.revived()
         await asyncio.to_thread(self.broker.kill)
+        await SystemClock().sleep(seconds)  # the fault itself
         await asyncio.to_thread(self.broker.start)
+
+    async def write_what_is_no_event(self) -> None:
+        async with foreign(self.broker.bootstrap_servers) as producer:
+            partition = self.chance.whole(0, PARTITIONS - 1)
+            await producer.send_and_wait(
+                self.machines.settings["VBPR_KAFKA_TOPIC"], self.chance.bytes(100), partition=partition
+            )
+
+
+@dataclass(slots=True)
+class Unsteady:
+    """A receiver that does every now and then what a receiver should not."""
+
+    chance: Chance
+    _manners: dict[int, Manner] = field(default_factory=dict)
+    """What the request with this reading gets instead of an answer."""
+
+    async def before(self, reading: Reading) -> int | None:
+        if not self.chance.happens(FAILING):
+            if self.chance.happens(BABBLING):
+                self._manners[id(reading)] = babble
+            return 200
+        if self.chance.happens(0.5):
+            return self.chance.one_of(REFUSALS)
+        self._manners[id(reading)] = self.chance.one_of((hang, reset, drip))
+        return None
+
+    async def respond(self, request: web.Request, reading: Reading) -> web.StreamResponse | None:
+        manner = self._manners.pop(id(reading), None)
+        return None if manner is None else await manner(request)
 
 
 async def soak(minutes: float, seed: int, folder: Path, vbpr: VbprProcesses) -> int:
@@ -112,7 +158,8 @@ async def soak(minutes: float, seed: int, folder: Path, vbpr: VbprProcesses) -> 
     ):
         await machines.start_notifiers(2)
         notifier = next(iter(machines.notifiers.values()))
-        here.endpoint.before = unsteady(Chance(seed, "receiver"), FAILING)
+        receiver = Unsteady(Chance(seed, "receiver"))
+        here.endpoint.before, here.endpoint.respond = receiver.before, receiver.respond
         topic = await here.subscribe(notifier.fhir, "topic")
         await here.subscribe(notifier.fhir, "classic")
         traffic = Traffic(here, topic)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,9 +13,9 @@ import pytest
 from aiohttp import web
 
 from services.cli.listen.reading import Reading
-from services.clock import SystemClock
 from tests.conditions import eventually
 from tests.faults.at_random import WITHOUT_LONG_WAITS, drawn_seed
+from tests.faults.manners import HUGE, babble, drip, reset
 from tests.faults.payer import parties_and_contracts, reports, subscribe, varied, wanted
 from tests.faults.scene import Scene, scene
 from tests.faults.timing import latencies
@@ -35,8 +34,6 @@ SETTINGS = {
     "VBPR_ENDPOINT_LANES": "2",
     "VBPR_RESPONSE_BYTES": "4096",
 }
-MIB = 2**20
-HUGE = 64 * MIB
 ASKED_TO_WAIT = 600
 """Seconds of `Retry-After`."""
 CORRECTIONS = 13
@@ -89,41 +86,19 @@ class Manners:
         answer: web.StreamResponse | None = None
         match self.of.get(reading.subscription) if reading.type != "handshake" else None:
             case "resets":
-                assert request.transport is not None
-                request.transport.abort()
-                answer = web.Response()
+                answer = await reset(request)
             case "429":
                 answer = web.Response(status=429, headers={"Retry-After": str(ASKED_TO_WAIT)})
             case "302":
                 answer = web.Response(status=302, headers={"Location": self.redirect})
             case "drips":
-                answer = await _drip(request)
+                answer = await drip(request)
             case "huge":
-                answer = await self._babble(request)
+                answer = huge = await babble(request)
+                self.written.append(huge.written)
             case _:
                 pass
         return answer
-
-    async def _babble(self, request: web.Request) -> web.StreamResponse:
-        answer = web.StreamResponse()
-        await answer.prepare(request)
-        written = 0
-        with contextlib.suppress(ConnectionError):
-            while written < HUGE:
-                await answer.write(bytes(65_536))
-                written += 65_536
-        self.written.append(written)
-        return answer
-
-
-async def _drip(request: web.Request) -> web.StreamResponse:
-    answer = web.StreamResponse()
-    await answer.prepare(request)
-    with contextlib.suppress(ConnectionError):
-        for _ in range(30):
-            await answer.write(b".")
-            await SystemClock().sleep(1)  # the fault itself: a byte a second
-    return answer
 
 
 @pytest.mark.timeout(120)

@@ -12,12 +12,12 @@ from typing import Any
 
 import orjson
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
 from tests.conditions import eventually
 from tests.faults.at_random import WITHOUT_LONG_WAITS, Traffic, after_more, drawn_seed
-from tests.faults.cluster import Cluster, cluster
+from tests.faults.cluster import Cluster, cluster, foreign
 from tests.faults.payer import parties_and_contracts, reports, varied
 from tests.faults.scene import Scene, scene
 from tests.processes import VbprProcess, VbprProcesses
@@ -233,16 +233,6 @@ async def dead_letters(machines: Cluster) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = orjson.loads(listed.out)
     assert len(found) == PARTITIONS
     return found
-
-
-@asynccontextmanager
-async def foreign(servers: str) -> AsyncIterator[Any]:
-    producer: Any = AIOKafkaProducer(bootstrap_servers=servers)
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await producer.stop()
 
 
 @asynccontextmanager
