@@ -37,12 +37,12 @@ from tools import kafka, postgresql
 
 FAILING = 0.2
 PARTITIONS = 6
-LATE = 30.0
-"""Seconds after which a first copy counts as late."""
 FROZEN = 4.0
 """Seconds that a notifier stands still: past its lease."""
 OUTAGE = (10.0, 60.0)
 """Seconds that the broker stays away."""
+LATE = 30.0 + OUTAGE[1]
+"""Seconds after which a first copy counts as late."""
 BABBLING = 0.02
 """Share of the good answers that are far longer than anybody reads."""
 
