@@ -156,7 +156,7 @@ def _linear(
         for wanted, holds in plain:
             if (
                 not there.isdisjoint(wanted.organisations)
-                and triggered(wanted.triggers, event)
+                and triggered(wanted.audience.triggers, event)
                 and holds(event.facets, event.time)
             ):
                 yield wanted.subscription

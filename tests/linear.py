@@ -41,13 +41,13 @@ def fires(interest: Interest, event: EventView) -> bool:
     if satisfied(interest.query, event.facets, event.time):
         return True
     gone = event.type in {EventType.WITHDRAWN, EventType.DELETED}
-    if not (gone and interest.also_previous) or event.previous_facets is None:
+    if not (gone and interest.audience.also_previous) or event.previous_facets is None:
         return False
     return satisfied(interest.query, event.previous_facets, event.time)
 
 
 def accepted(interest: Interest, event: EventView) -> bool:
-    for trigger in interest.triggers:
+    for trigger in interest.audience.triggers:
         if trigger.event != event.type:
             continue
         before = event.facets if event.previous_facets is None else event.previous_facets

@@ -7,7 +7,7 @@ ours it follows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 
@@ -31,8 +31,8 @@ class NotificationShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     include: tuple[str, ...] = ()
 
 
-class Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """One SubscriptionTopic."""
+class Topic(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True, rename="camel"):
+    """One SubscriptionTopic, compared by identity."""
 
     url: str
     """Canonical URL, without a version."""
@@ -58,6 +58,7 @@ def topics() -> Mapping[str, Topic]:
     return MappingProxyType({topic.url: topic for topic in read})
 
 
+@lru_cache(1_000)
 def find(canonical: str) -> Topic | None:
     """Return the topic a `Subscription.criteria` names, `url` or `url|version`; `None` when it is not ours."""
     url, bar, version = canonical.partition("|")

@@ -171,7 +171,7 @@ def test_for_every_admitted_subscription_there_is_a_report_that_fires_it(
     for each in asked:
         for name, values in each.met_by.items():
             facets.setdefault(name, []).extend(values)
-    trigger = wanted.triggers[0]
+    trigger = wanted.audience.triggers[0]
     settled = {**facets, "stage": [token(REPORT_STAGE_SYSTEM, trigger.previously or "final")]}
     event = Event(trigger.event, facets, settled if trigger.previously else None)
     assert index_of(wanted).match(event) == ["s"], resource
@@ -180,9 +180,7 @@ def test_for_every_admitted_subscription_there_is_a_report_that_fires_it(
         "s",
         frozenset({"Organization/x"}),
         wanted.query,
-        wanted.triggers,
-        wanted.also_previous,
-        wanted.crosses,
+        wanted.audience,
     )
     assert index_of(nobody).match(event) == []
 
@@ -224,11 +222,11 @@ def test_index_plain_evaluation_and_explanation_agree_on_every_pair(
 
 def crosses(wanted: Interest, event: Event, predecessor: Facets | None) -> bool:
     """Plainly: is a bound met that was not met before, evaluated one value at a time by a topic without bounds?"""
-    if wanted.crosses is None:
+    if wanted.audience.crosses is None:
         return True
     before = predecessor if event.previous_facets is None else event.previous_facets
     for term in wanted.query.terms:
-        if term.parameter.name != wanted.crosses:
+        if term.parameter.name != wanted.audience.crosses:
             continue
         for value in term.values:
             (metric, wanted_score) = value.metric, value.score  # type: ignore[union-attr]  # a bound is a MetricScore

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from itertools import product
-from math import prod
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from schemas.facets import Facets
@@ -24,6 +25,9 @@ MOST_TERMS: Final = 3
 
 MOST_PLACES: Final = 16
 """Most combinations of values a query is filed under, unless its first term alone has more."""
+
+_TERMS: Final = 10_000
+"""Terms whose lookups are kept: many queries share a term."""
 
 _SELECTIVE: Final = (
     "_id", "identifier", "contract", "provider", "subject-organization", "subject", "measure", "quality-measure",
@@ -46,6 +50,9 @@ class Reading(Enum):
     CODE = auto()
     URL = auto()
     METRIC = auto()
+
+    # Members are compared by identity; Enum would hash their names, in Python, each time a table is looked up.
+    __hash__ = object.__hash__
 
 
 Column: TypeAlias = tuple[str, Reading]
@@ -70,19 +77,25 @@ class _Lookup:
     values: tuple[str, ...]
     sufficient: bool
     """Whether equality in the column is all the term asks."""
+    rank: tuple[int, str]
+    """How selective it is: less is more."""
+    many: bool
+    """Whether a report has many values in the column."""
 
 
 def plan(query: Query) -> Plan:
     """Return how the query is filed; without any term to look up it has one place, the empty one."""
     chosen: list[_Lookup] = []
-    for lookup in sorted(filter(None, map(_lookup, query.terms)), key=_rank):
-        if _fits(lookup, chosen):
+    places = 1
+    for lookup in sorted(filter(None, map(_lookup, query.terms)), key=_by_rank):
+        if not chosen or _fits(lookup, chosen, places):
             chosen.append(lookup)
-    answered = {id(each.term) for each in chosen if each.sufficient}
+            places *= len(lookup.values)
+    answered = {each.term for each in chosen if each.sufficient}
     return Plan(
-        signature=tuple(each.column for each in chosen),
-        places=tuple(product(*(each.values for each in chosen))),
-        residual=tuple(term for term in query.terms if id(term) not in answered),
+        signature=tuple([each.column for each in chosen]),
+        places=tuple(product(*[each.values for each in chosen])),
+        residual=tuple([term for term in query.terms if term not in answered]),
     )
 
 
@@ -101,23 +114,22 @@ def read(facets: Facets, column: Column) -> tuple[str, ...]:
             return tuple({value[0].partition("|")[2] for value in found})
 
 
-def _rank(lookup: _Lookup) -> tuple[int, str]:
-    name = lookup.term.parameter.name
+_by_rank = attrgetter("rank")
+
+
+def _rank(term: Term) -> tuple[int, str]:
+    name = term.parameter.name
     return (_SELECTIVE.index(name) if name in _SELECTIVE else len(_SELECTIVE), name)
 
 
-def _fits(lookup: _Lookup, chosen: list[_Lookup]) -> bool:
-    if not chosen:
-        return True
-    names = {each.term.parameter.name for each in chosen}
-    return (
-        len(chosen) < MOST_TERMS
-        and lookup.term.parameter.name not in names
-        and (lookup.term.parameter.name not in _MANY or names.isdisjoint(_MANY))
-        and prod(len(each.values) for each in chosen) * len(lookup.values) <= MOST_PLACES
-    )
+def _fits(lookup: _Lookup, chosen: list[_Lookup], places: int) -> bool:
+    if len(chosen) == MOST_TERMS or places * len(lookup.values) > MOST_PLACES:
+        return False
+    name, many = lookup.term.parameter.name, lookup.many
+    return not any(each.term.parameter.name == name or (many and each.many) for each in chosen)
 
 
+@lru_cache(_TERMS)
 def _lookup(term: Term) -> _Lookup | None:
     """Return the lookup that is necessary for the term to hold, `None` when there is none."""
     if term.modifier in {Modifier.NOT, Modifier.MISSING}:
@@ -143,4 +155,11 @@ def _lookup(term: Term) -> _Lookup | None:
 
 
 def _in(term: Term, reading: Reading, values: list[str], *, sufficient: bool) -> _Lookup:
-    return _Lookup(term, (facet_name(term), reading), tuple(dict.fromkeys(values)), sufficient)
+    return _Lookup(
+        term,
+        (facet_name(term), reading),
+        tuple(dict.fromkeys(values)),
+        sufficient,
+        _rank(term),
+        term.parameter.name in _MANY,
+    )

@@ -58,7 +58,7 @@ def explain(
 def _judged(interest: Interest, event: EventView) -> Facets:
     """Return the facets that the terms are held against: of what was superseded, where only that meets them."""
     before = event.previous_facets
-    if not interest.also_previous or event.type not in GONE or before is None:
+    if not interest.audience.also_previous or event.type not in GONE or before is None:
         return event.facets
     holds = compile_terms(interest.query.terms)
     superseded = not holds(event.facets, event.time) and holds(before, event.time)
@@ -80,9 +80,11 @@ def _trigger(interest: Interest, event: EventView) -> Check:
     wanted = (
         trigger.event.value
         + ("" if trigger.previously is None else f" of a report that was {trigger.previously.value}")
-        for trigger in interest.triggers
+        for trigger in interest.audience.triggers
     )
-    return Check("trigger", _listed(sorted(wanted)), event.type.value, triggered(interest.triggers, event))
+    return Check(
+        "trigger", _listed(sorted(wanted)), event.type.value, triggered(interest.audience.triggers, event)
+    )
 
 
 def _term(term: Term, text: str, facets: Facets, event: EventView) -> Check:
@@ -91,11 +93,11 @@ def _term(term: Term, text: str, facets: Facets, event: EventView) -> Check:
 
 
 def _crossing(interest: Interest, event: EventView, predecessor: Facets | None) -> Iterator[Check]:
-    if interest.crosses is None:
+    if interest.audience.crosses is None:
         return
     before = predecessor if event.previous_facets is None else event.previous_facets
-    crosses = crossing(interest.query.terms, interest.crosses)(event.facets, before, event.time)
-    values = () if before is None else before.get(interest.crosses, ())
+    crosses = crossing(interest.query.terms, interest.audience.crosses)(event.facets, before, event.time)
+    values = () if before is None else before.get(interest.audience.crosses, ())
     found = (
         "no report came before" if before is None else f"before: {_listed([_shown(each) for each in values])}"
     )

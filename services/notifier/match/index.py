@@ -17,19 +17,9 @@ from weakref import WeakValueDictionary
 from schemas.facets import EVERY_ORGANISATION, Facets, parties
 from schemas.search.predicate import Predicate, compile_terms
 from schemas.search.values import Term
-from schemas.topics import Trigger
 from services.notifier.match.columns import Column, Place, Plan, Signature, plan, read
 from services.notifier.match.crossing import Crossing, crossing
-from services.notifier.match.interest import GONE, EventView, Interest, triggered
-
-
-@dataclass(frozen=True, slots=True)
-class _Audience:
-    """Subscriptions that are told by the same events; a topic has one, classic Subscriptions another."""
-
-    triggers: tuple[Trigger, ...]
-    also_previous: bool
-    crosses: bool
+from services.notifier.match.interest import GONE, Audience, EventView, Interest, triggered
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -79,7 +69,7 @@ _Tables: TypeAlias = dict[Signature, _Table]
 class _Filed:
     """Where a subscription stands: all that is kept of it, for there may be a million."""
 
-    audience: _Audience
+    audience: Audience
     signature: Signature
     condition: _Condition
     cells: tuple[_Cell, ...]
@@ -94,10 +84,10 @@ class MatchIndex:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._audiences: dict[_Audience, _Tables] = {}
+        self._audiences: dict[Audience, _Tables] = {}
         self._filed: dict[str, _Filed] = {}
-        self._shared: dict[Any, Any] = {}
-        """One object for each audience and signature there ever was: they are few, and named a million times."""
+        self._signatures: dict[Signature, Signature] = {}
+        """One object for each signature there ever was: they are few, and named a million times."""
         self._crossings: dict[str, Crossing] = {}
         self._conditions: WeakValueDictionary[tuple[Term, ...], _Condition] = WeakValueDictionary()
 
@@ -111,21 +101,20 @@ class MatchIndex:
         """Add a subscription, or replace what it wanted before."""
         subscription = interest.subscription
         self.remove(subscription)
-        audience, planned = _audience(interest), plan(interest.query)
+        audience, planned = interest.audience, plan(interest.query)
         condition = self._condition(planned.residual)
-        if interest.crosses is not None:
-            self._crossings[subscription] = crossing(interest.query.terms, interest.crosses)
+        if audience.crosses is not None:
+            self._crossings[subscription] = crossing(interest.query.terms, audience.crosses)
         cells = []
+        signature = self._signatures.setdefault(planned.signature, planned.signature)
         for place in _places(interest, planned):
-            table = self._audiences.setdefault(audience, {}).setdefault(planned.signature, {})
+            table = self._audiences.setdefault(audience, {}).setdefault(signature, {})
             cell = table.get(place)
             if cell is None:
                 cell = table[place] = _Cell(place)
             cell.add(condition, subscription)
             cells.append(cell)
-        shared = self._shared.setdefault
-        signature = shared(planned.signature, planned.signature)
-        self._filed[subscription] = _Filed(shared(audience, audience), signature, condition, tuple(cells))
+        self._filed[subscription] = _Filed(audience, signature, condition, tuple(cells))
 
     def remove(self, subscription: str) -> None:
         """Forget a subscription; one that is not here is no error."""
@@ -159,7 +148,7 @@ class MatchIndex:
         for audience, tables in self._audiences.items():
             if not triggered(audience.triggers, event):
                 continue
-            if audience.crosses:
+            if audience.crosses is not None:
                 found |= self._crossed(tables, event, organisations, predecessor)
                 continue
             _collect(tables, event.facets, organisations, event.time, found)
@@ -202,10 +191,6 @@ def _collect(
                     found.add(held)
                 else:
                     found |= held
-
-
-def _audience(interest: Interest) -> _Audience:
-    return _Audience(interest.triggers, interest.also_previous, interest.crosses is not None)
 
 
 def _drop_empty(holder: dict[Any, Any], key: object) -> None:

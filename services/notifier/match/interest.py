@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Final, Protocol
 
 from schemas.event import EventType
@@ -38,6 +39,17 @@ class EventView(Protocol):
         """The facets of what this version supersedes."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Audience:
+    """Whom the same events tell: a topic has one audience, classic Subscriptions another."""
+
+    triggers: tuple[Trigger, ...]
+    also_previous: bool
+    """Whether a withdrawal or deletion is judged on the superseded facets as well."""
+    crosses: str | None = None
+    """The parameter whose bound has to be crossed; `None`: to meet the query is enough."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interest:
     """One subscription, as the index knows it."""
@@ -47,31 +59,33 @@ class Interest:
     organisations: frozenset[str]
     """Whom it may hear for: only reports one of them is party to can match. `*` is party to all."""
     query: Query
-    triggers: tuple[Trigger, ...]
-    also_previous: bool
-    """Whether a withdrawal or deletion is judged on the superseded facets as well."""
-    crosses: str | None = None
-    """The parameter whose bound has to be crossed; `None`: to meet the query is enough."""
+    audience: Audience
 
     @classmethod
     def classic(cls, subscription: str, organisations: frozenset[str], query: Query) -> Interest:
         """Return the interest of a classic Subscription with these criteria."""
-        return cls(subscription, organisations, query, CLASSIC_TRIGGERS, also_previous=False)
+        return cls(subscription, organisations, query, CLASSIC)
 
     @classmethod
     def in_topic(
         cls, subscription: str, organisations: frozenset[str], query: Query, topic: Topic
     ) -> Interest:
         """Return the interest of a topic Subscription; `query` holds its filters."""
-        crosses = topic.crosses
-        return cls(subscription, organisations, query, topic.triggers, crosses is None, crosses)
+        return cls(subscription, organisations, query, _audience(topic))
 
 
-CLASSIC_TRIGGERS: Final = tuple(Trigger(event) for event in EventType if event is not EventType.DELETED)
+CLASSIC: Final = Audience(
+    tuple(Trigger(event) for event in EventType if event is not EventType.DELETED), also_previous=False
+)
 """Every write; a delete is none."""
 
 GONE: Final = frozenset({EventType.WITHDRAWN, EventType.DELETED})
 """The events that tell of a report that it is gone."""
+
+
+@cache
+def _audience(topic: Topic) -> Audience:
+    return Audience(topic.triggers, topic.crosses is None, topic.crosses)
 
 
 def triggered(triggers: tuple[Trigger, ...], event: EventView) -> bool:
