@@ -30,10 +30,9 @@ _CHANGED = (
     sa.select(_s.id, _s.kind, _s.criteria, _s.filters, _s.organisations, _s.deleted, _s.status, _s.revision)
     .where(
         _s.revision <= sa.bindparam("current"),
-        sa.or_(
-            _s.revision > sa.bindparam("known"),
-            sa.and_(_s.revision == sa.bindparam("known"), _s.id > sa.bindparam("after")),
-        ),
+        # As one comparison: an OR of two would be looked up by neither database.
+        sa.tuple_(_s.revision, _s.id)
+        > sa.tuple_(sa.bindparam("known", type_=sa.BigInteger), sa.bindparam("after", type_=sa.String)),
     )
     .order_by(_s.revision, _s.id)
     .limit(_AT_ONCE)
