@@ -15,6 +15,7 @@ from services import logs
 from services.admin_http import admin_app
 from services.clock import Clock
 from services.fhir_http import fhir_middleware
+from services.fixed_http import operation_definitions
 from services.lifecycle import Lifecycle, Loop
 from services.ports import bind
 from services.settings import Settings
@@ -103,6 +104,7 @@ async def _start_fhir(
     app = web.Application(middlewares=[fhir_middleware(clock)], client_max_size=settings.max_bundle_bytes)
     for service in services:
         service.mount(app)
+    operation_definitions(settings.fhir_base).mount(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=HTTP_DRAIN_SECONDS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

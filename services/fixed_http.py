@@ -1,0 +1,88 @@
+"""How are resources served that nobody can write? Read by id, searched by a few parameters; the rest is refused.
+
+Source: FHIR R4 http.html (read) and search.html (searchset; commas are OR, repeated parameters AND).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from schemas.operations import SEARCHED_BY, operations
+from schemas.outcome import refuse
+from services.fhir_http import json_response
+
+_PRESENTATION: Final = frozenset({"_format", "_pretty"})
+
+
+class FixedResources:
+    """The resources of one type, by their logical ids, and how each is found."""
+
+    def __init__(
+        self,
+        kind: str,
+        resources: Mapping[str, Mapping[str, Any]],
+        found_by: Mapping[str, Callable[[Mapping[str, Any]], frozenset[str]]],
+        *,
+        base: str,
+    ) -> None:
+        """Take a search parameter's values for a resource from `found_by`, as a query may say them."""
+        self._kind = kind
+        self._resources = resources
+        self._found_by = found_by
+        self._base = base
+
+    def mount(self, app: web.Application) -> None:
+        """Add the routes at the path of the base URL."""
+        every = f"{urlsplit(self._base).path}/{self._kind}"
+        app.router.add_get(every, self.search)
+        app.router.add_get(every + "/{id}", self.read)
+
+    async def read(self, request: web.Request) -> web.Response:
+        """GET one."""
+        logical_id = request.match_info["id"]
+        found = self._resources.get(logical_id)
+        if found is None:
+            known = ", ".join(self._resources)
+            raise refuse(404, "not-found", f"there is no {self._kind}/{logical_id}; those served are {known}")
+        return json_response(dict(found))
+
+    async def search(self, request: web.Request) -> web.Response:
+        """GET those that every parameter finds."""
+        found = dict(self._resources)
+        for name, value in request.query.items():
+            if name in _PRESENTATION:
+                continue
+            if name not in self._found_by:
+                known = ", ".join(self._found_by)
+                raise refuse(
+                    400, "not-supported", f"{self._kind} cannot be searched by {name}; expected {known}"
+                )
+            wanted, says = value.split(","), self._found_by[name]
+            found = {key: each for key, each in found.items() if not says(each).isdisjoint(wanted)}
+        path = f"{self._base}/{self._kind}"
+        query = f"?{request.query_string}" if request.query_string else ""
+        entries: list[dict[str, Any]] = [
+            {"fullUrl": f"{path}/{key}", "resource": each, "search": {"mode": "match"}}
+            for key, each in found.items()
+        ]
+        bundle: dict[str, Any] = {
+            "resourceType": "Bundle",
+            "type": "searchset",
+            "total": len(entries),
+            "link": [{"relation": "self", "url": path + query}],
+        }
+        return json_response(bundle | {"entry": entries} if entries else bundle)
+
+
+def operation_definitions(base: str) -> FixedResources:
+    """Return `OperationDefinition`: this project's own operations, the same from every process."""
+    found_by = {name: _element(name) for name in SEARCHED_BY}
+    return FixedResources("OperationDefinition", operations(), found_by, base=base)
+
+
+def _element(name: str) -> Callable[[Mapping[str, Any]], frozenset[str]]:
+    return lambda resource: frozenset({resource[name]})
