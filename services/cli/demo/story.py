@@ -21,7 +21,7 @@ from services.cli.demo.scenario import STEPS, Kind, Step
 from services.cli.demo.show import Screen
 from services.cli.errors import CommandError
 from services.cli.listen.record import entries
-from services.cli.publish.send import Sender
+from services.cli.publish.send import Sender, UnreachableError
 from services.cli.publish.sources import resources
 from services.clock import Clock
 
@@ -94,8 +94,10 @@ class Story:
     async def _send(self, file: Path) -> tuple[int | None, str | None]:
         """Send one file and return status and version; what is refused ends the demo."""
         sender = Sender(self.session, self.machines.publisher, self.clock, patience=20)
-        (resource,) = resources(str(file))
-        answer = await sender.send(resource)
+        try:
+            (answer,) = await sender.send(list(resources(str(file))))
+        except UnreachableError as error:
+            raise CommandError(f"{file.name} was not sent: {error}") from None
         if answer.result != "accepted":
             said = "; ".join(finding.sentence for finding in answer.findings)
             raise CommandError(f"{file.name} was {answer.result}: {said}")

@@ -2,7 +2,9 @@
 
 sources   files, folders, NDJSON and standard input as single resources, in order
 answer    one HTTP answer as accepted, unchanged, rejected or to be tried again; pure
-send      one resource until it is answered; many in order
+ahead     reading them in a thread, a bounded way ahead
+send      resources that go together, until each is answered
+lanes     many of them, several requests at a time, in the order that matters
 show      the lines, the progress bar and the summary
 command   the options
 """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import orjson
@@ -55,6 +55,36 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer 
     remarks = tuple(finding for finding in findings if finding.severity not in {"information", "success"})
     result: Result = "unchanged" if _nothing_new(outcome) else "accepted"
     return Answer(result, status, _location(headers), remarks)
+
+
+def read_batch(body: bytes, kinds: Sequence[str]) -> list[Answer | None] | None:
+    """Return what became of each entry of a batch of resources of these types, `None` for one to be sent again.
+
+    In all `None` if it is no such answer.
+    """
+    entries = _entries(_loads(body))
+    if len(entries) != len(kinds):
+        return None
+    return [
+        _read_entry(entry.get("response") or {}, f"Bundle.entry[{at}].resource", kind)
+        for at, (entry, kind) in enumerate(zip(entries, kinds, strict=True))
+    ]
+
+
+def _read_entry(response: dict[str, Any], place: str, kind: str) -> Answer | None:
+    said = str(response.get("status", ""))[:3]
+    status = int(said) if said.isdecimal() else 500
+    location = {"Location": str(response.get("location", ""))}
+    outcome = response.get("outcome")
+    found = read_answer(status, location, b"" if outcome is None else orjson.dumps(outcome))
+    # The batch is of our own making: to its reader the resource stands by itself.
+    return found and replace(
+        found,
+        findings=tuple(
+            replace(each, expression=each.expression and each.expression.replace(place, kind, 1))
+            for each in found.findings
+        ),
+    )
 
 
 def _said(status: int) -> str:

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from services.cli.publish import show
+from services.cli.publish.ahead import Ahead
 from services.cli.publish.answer import Answer
-from services.cli.publish.send import Sender, Shown, Tally, send_all
+from services.cli.publish.lanes import Shown, Tally, send_all
+from services.cli.publish.send import Sender
 from services.cli.publish.sources import Resource, files, resources
 from services.clock import SystemClock
 from services.event_loop import run_until_complete
@@ -34,8 +36,12 @@ def publish(
     ] = "",
     at_once: Annotated[
         int,
-        typer.Option(help="Files sent at a time; with 1, everything goes in the order given.", min=1, max=64),
-    ] = 1,
+        typer.Option(
+            help="Requests under way at a time. Reports of one contract keep their order; with 1, all do.",
+            min=1,
+            max=64,
+        ),
+    ] = 4,
     patience: Annotated[
         float, typer.Option(help="Seconds to go on trying while the publisher does not answer.", min=0)
     ] = 60.0,
@@ -44,8 +50,9 @@ def publish(
 ) -> None:
     """Publish reports, and say of each whether it was accepted or why not.
 
-    A resource with an id is PUT, one without is POSTed, a Bundle goes to the base. Sending the same again is
-    safe: what is there already is answered "unchanged". A folder is sent in the order of its file names.
+    A resource with an id is PUT, one without is POSTed, a Bundle goes to the base; lines of NDJSON go many in one
+    request, and each has its own answer. Sending the same again is safe: what is there already is answered
+    "unchanged". A folder is sent in the order of its file names.
 
     Exit code: 0 all accepted, 1 something was rejected, 2 the publisher could not be reached.
 
@@ -76,14 +83,15 @@ async def _publish(
     task = bar.add_task("files", total=len(found))
     shown = _shown(console, as_json=as_json, quiet=quiet)
 
-    def counted(file: str) -> Iterator[Resource]:
-        yield from resources(file)
-        bar.advance(task)
+    def everything() -> Iterator[Resource]:
+        for file in found:
+            yield from resources(file)
+            bar.advance(task)
 
     async with aiohttp.ClientSession() as session:
         sender = Sender(session, base, SystemClock(), patience=patience)
         with bar:
-            tally = await send_all(sender, [counted(file) for file in found], at_once=at_once, shown=shown)
+            tally = await send_all(sender, Ahead(everything()), at_once=at_once, shown=shown)
     if not as_json:
         console.print(show.summary(tally))
     return tally

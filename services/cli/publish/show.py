@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from services.cli.publish.answer import Answer
-from services.cli.publish.send import Tally
+from services.cli.publish.lanes import Tally
 from services.cli.publish.sources import Resource
 
 _STYLES = {"accepted": "green", "unchanged": "dim", "rejected": "red", "unreachable": "red"}

@@ -35,6 +35,10 @@ class Resource:
     id: str | None
     problem: str | None = None
     """Why this cannot be sent at all."""
+    measure: str = ""
+    """Of a report: `measure` without its version."""
+    lists: tuple[str, ...] = ()
+    """Of a report: the ids of the reports in its `evaluatedResource`."""
 
     @property
     def where(self) -> str:
@@ -122,5 +126,20 @@ def _resource(source: str, line: int | None, text: bytes) -> Resource:
     kind = value.get("resourceType") if isinstance(value, dict) else None
     if not isinstance(kind, str) or not kind.isalnum():
         return Resource(source, line, text, "", None, "has no resourceType: it is no FHIR resource")
-    logical_id = value.get("id")
-    return Resource(source, line, text, kind, logical_id if isinstance(logical_id, str) else None)
+    logical_id, measure, listed = (value.get(name) for name in ("id", "measure", "evaluatedResource"))
+    return Resource(
+        source,
+        line,
+        text,
+        kind,
+        logical_id if isinstance(logical_id, str) else None,
+        measure=measure.partition("|")[0] if isinstance(measure, str) else "",
+        lists=tuple(_ids(listed)) if isinstance(listed, list) else (),
+    )
+
+
+def _ids(references: list[Any]) -> Iterator[str]:
+    for each in references:
+        reference = each.get("reference") if isinstance(each, dict) else None
+        if isinstance(reference, str):
+            yield reference.rpartition("/")[2]
