@@ -9,6 +9,9 @@ from typing import Any, Final
 from schemas.outcome import refuse
 
 MOST_OPERATIONS: Final = 1_000
+MOST_COPIED: Final = 100_000
+"""Values that the `copy` operations of one patch may make: each could double the document."""
+
 _MEMBERS: Final = {
     "add": ("path", "value"),
     "replace": ("path", "value"),
@@ -30,12 +33,18 @@ def apply_patch(document: dict[str, Any], patch: Any) -> dict[str, Any]:
     if len(patch) > MOST_OPERATIONS:
         raise refuse(422, "too-costly", f"found {len(patch)} operations; expected at most {MOST_OPERATIONS}")
     root: list[Any] = [copy.deepcopy(document)]
+    copied = 0
     for place, operation in enumerate(patch):
         _check(operation, place)
+        named = f"operation {place} ({operation['op']} {operation['path']})"
         try:
+            if operation["op"] == "copy":
+                copied += _values(_find(root, _steps(operation["from"])))
+            if copied > MOST_COPIED:
+                raise refuse(422, "too-costly", f"{named}: more than {MOST_COPIED} values would be copied")
             _apply(root, operation)
         except _UnfitError as why:
-            raise refuse(422, "processing", f"operation {place} ({operation['op']}): {why}") from None
+            raise refuse(422, "processing", f"{named}: {why}") from None
     if not isinstance(root[0], dict):
         raise refuse(422, "processing", "the patch leaves no object")
     return root[0]
@@ -79,6 +88,11 @@ def _apply(root: list[Any], operation: dict[str, Any]) -> None:
         case _:
             if not _same(_find(root, path), operation["value"]):
                 raise _UnfitError(f"{operation['path'] or 'the document'} is not what the test expects")
+
+
+def _values(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_values, inner))
 
 
 def _steps(pointer: str) -> list[str]:

@@ -215,12 +215,13 @@ def splice(text: bytes, *, id: str, version: int, last_updated: str) -> bytes:  
         "lastUpdated": msgspec.Raw(orjson.dumps(last_updated)),
     }
     front = {"resourceType": top.pop("resourceType")} if "resourceType" in top else {}
-    return _join(
-        {**front, "id": msgspec.Raw(orjson.dumps(id)), "meta": msgspec.Raw(_join({**put_in, **meta})), **top}
+    return joined(
+        {**front, "id": msgspec.Raw(orjson.dumps(id)), "meta": msgspec.Raw(joined({**put_in, **meta})), **top}
     )
 
 
-def _join(values: Mapping[str, msgspec.Raw]) -> bytes:
+def joined(values: Mapping[str, msgspec.Raw]) -> bytes:
+    """Return the JSON object of these slices, in their order: what `slices` takes apart."""
     return b"{" + b",".join([_named(key) + bytes(raw) for key, raw in values.items()]) + b"}"
 
 

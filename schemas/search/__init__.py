@@ -1,6 +1,8 @@
 """How are reports asked for? One grammar and one table of parameters, for search and for matching.
 
-parameters   every search parameter: its type, other spellings, what it accepts
+parameters   every search parameter of reports: its type, other spellings, what it accepts
+resources    those of Measures, Organizations and Groups, and where their values stand
+result       how a result is to be shown: sorted, cut into pages, in part, with what comes along
 definition   the same as FHIR SearchParameter resources
 references   what a reference is compared as, in reports and in criteria alike
 values       what a criterion says, parsed: terms and values

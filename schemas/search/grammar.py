@@ -29,11 +29,15 @@ RESULT_PARAMETERS: Final = frozenset(
         "_contained",
         "_containedType",
         "_total",
+        "_totalMethod",
         "_format",
         "_pretty",
     }
 )
-"""Parameters that shape a search result and select nothing (R4 search 3.1.1.5)."""
+"""Parameters that shape a search result and select nothing (R4 search 3.1.1.5).
+
+`_totalMethod` is one server's own, which `fhirpy` sends to every server.
+"""
 
 MAX_TERMS: Final = 32
 """Most parameters of one query."""

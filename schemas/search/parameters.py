@@ -294,6 +294,11 @@ _OF_THIS_PROJECT = (
 ALL: Final = _OF_ANY_RESOURCE + _OF_MEASURE_REPORT + _OF_VBPR + _OF_THIS_PROJECT
 """Every parameter of MeasureReport, once."""
 
+OF_ANY_RESOURCE: Final[Mapping[str, SearchParameter]] = MappingProxyType(
+    {parameter.name: parameter for parameter in _OF_ANY_RESOURCE}
+)
+"""R4's parameters that every type has."""
+
 MEASURE_REPORT: Final[Mapping[str, SearchParameter]] = MappingProxyType(
     {spelling: parameter for parameter in ALL for spelling in (parameter.name, *parameter.aliases)}
 )

@@ -1,7 +1,8 @@
 """What does a publisher keep, and for how long? Report versions for ever; events until nobody can need them.
 
 Never removed, however old: what has no place in the event log yet, what an operator wants emitted again, and,
-where the outbox itself is the log, what its reader has not taken in.
+where the outbox itself is the log, what its reader has not taken in. What the search index says of no report any more
+goes at once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ import sqlalchemy as sa
 
 from services.database import Connection
 from services.event_log_outbox import PARTITION
-from services.publisher.store.tables import audit, log_head, outbox, outbox_copy
+from services.publisher.store.tables import (
+    audit,
+    log_head,
+    outbox,
+    outbox_copy,
+    report,
+    set_pruning,
+    shared_facet,
+)
 from services.retention import AT_ONCE, Sweep, Swept, in_order_of_age
 from services.settings import Settings
 
@@ -31,6 +40,8 @@ def sweeps(settings: Settings, needed_from: Callable[[], int] | None = None) -> 
         wanted["outbox"] = LogSweep(days, needed_from)
     if settings.keep_audit_days:
         wanted["audit"] = in_order_of_age(audit, settings.keep_audit_days)
+    if settings.prune_index:
+        wanted["shared_facet"] = SetSweep()
     return wanted
 
 
@@ -103,6 +114,43 @@ class LogSweep:
             await connection.execute(sa.update(log_head).where(here).values(oldest_position=begins))
         gone = (await connection.execute(_BEFORE, {"begins": begins})).rowcount
         return Swept(gone, more=begins - oldest == AT_ONCE or gone == AT_ONCE)
+
+
+class SetSweep:
+    """Sets of the search index that no report names any more: walks over them by name, a window at a time.
+
+    Whoever stores a report remembers which sets are there. So a removal waits until nobody is about to name one,
+    keeps newcomers waiting, and moves the round, at which they forget what they remember.
+    """
+
+    def __init__(self) -> None:
+        """Begin with the first set."""
+        self._after = ""
+
+    async def __call__(self, connection: Connection, _now: datetime) -> Swept:
+        """Remove what may go of the next window."""
+        window = list((await connection.execute(_SETS, {"after": self._after})).scalars())
+        more = len(window) == AT_ONCE
+        gone = 0
+        if window:
+            named = {"after": self._after, "last": window[-1]}
+            if (await connection.execute(_UNNAMED, named)).scalar() is not None:
+                await connection.execute(_NEXT_ROUND)
+                gone = (await connection.execute(_REMOVED, named)).rowcount
+        self._after = window[-1] if more else ""
+        return Swept(gone, more)
+
+
+_set = shared_facet.c.facet_set
+_SETS: Final = sa.select(_set).distinct().where(_set > sa.bindparam("after")).order_by(_set).limit(AT_ONCE)
+_of_no_report = (
+    _set > sa.bindparam("after"),
+    _set <= sa.bindparam("last"),
+    sa.not_(sa.exists().where(report.c.facet_set == _set)),
+)
+_UNNAMED: Final = sa.select(_set).where(*_of_no_report).limit(1)
+_REMOVED: Final = sa.delete(shared_facet).where(*_of_no_report)
+_NEXT_ROUND: Final = sa.update(set_pruning).values(round=set_pruning.c.round + 1)
 
 
 def _places() -> sa.Select[tuple[int, datetime]]:

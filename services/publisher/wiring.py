@@ -16,8 +16,8 @@ from services.database import Database, Migrations
 from services.event_log import EventSink, EventSource
 from services.event_log_outbox import OutboxRows, OutboxSink, OutboxSource
 from services.lifecycle import Loop
-from services.publisher.accept.bundle import Limits
 from services.publisher.accept.http import FhirServer
+from services.publisher.accept.limits import Limits
 from services.publisher.accept.pressure import Pressure
 from services.publisher.derive import StageMapping, stage_mapping
 from services.publisher.emit.again import Repeater

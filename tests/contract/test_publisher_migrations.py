@@ -72,7 +72,7 @@ async def test_what_an_earlier_version_stored_is_found_and_superseded(
         (event,) = await publisher.emitted()
         assert event.type == "org.vbpr.report.corrected.v1"
         assert await publisher.ids("date=2026-05-05") == ["report"]
-        assert await publisher.ids("date=2026-02-03") == ["second", "eyes"]
+        assert await publisher.ids("date=2026-02-03") == ["eyes", "second"]
 
 
 async def _rows(publisher: Publishing, table: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:

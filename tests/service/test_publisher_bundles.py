@@ -13,6 +13,8 @@ from tests.publishing import (
     Resource,
     bundle,
     contract,
+    delete_entry,
+    get_entry,
     group,
     organisation,
     performance,
@@ -161,3 +163,82 @@ async def test_the_client_may_ask_for_the_resources(publisher: Publishing) -> No
 async def test_an_empty_transaction_is_answered_with_an_empty_one(publisher: Publishing) -> None:
     answer = await publisher.send("POST", "", {"resourceType": "Bundle", "type": "transaction"})
     assert (answer.status, answer.json) == (200, {"resourceType": "Bundle", "type": "transaction-response"})
+
+
+async def test_a_bundle_deletes_before_it_writes_and_reads_last(publisher: Publishing) -> None:
+    await publisher.put(performance("old", "settled", score=1))
+    await publisher.put(performance("gone"))
+    answer = await publisher.send(
+        "POST",
+        "",
+        bundle(
+            "transaction",
+            get_entry("MeasureReport/new"),
+            get_entry("MeasureReport?kind=performance&_summary=count"),
+            put_entry(performance("new", "settled", score=2)),
+            get_entry("MeasureReport/gone"),
+            delete_entry("MeasureReport/gone"),
+            delete_entry("MeasureReport/old", ifMatch='W/"1"'),
+            get_entry("MeasureReport/gone/_history/1"),
+            get_entry("MeasureReport/new/_history?_count=1"),
+            get_entry("MeasureReport/new", ifNoneMatch='W/"1"'),
+        ),
+    )
+    assert answer.status == 200, answer.text
+    entries = answer.json["entry"]
+    statuses = [entry["response"]["status"][:3] for entry in entries]
+    assert statuses == ["200", "200", "201", "410", "204", "204", "200", "200", "304"]
+    assert entries[0]["resource"]["id"] == "new"
+    assert entries[1]["resource"]["total"] == 1
+    assert entries[3]["response"]["outcome"]["issue"][0]["code"] == "deleted"
+    assert entries[6]["resource"]["meta"]["versionId"] == "1"
+    assert entries[7]["resource"]["entry"][0]["fullUrl"] == f"{BASE}/MeasureReport/new"
+    assert "resource" not in entries[8]
+    # What is deleted stands for its identity no more when what is written comes.
+    last = (await publisher.emitted())[-1]
+    assert (last.subject, last.type.value, last.previous) == ("new/1", "org.vbpr.report.settled.v1", None)
+
+
+async def test_a_transaction_that_cannot_delete_stores_nothing(publisher: Publishing) -> None:
+    await publisher.put(performance())
+    before = await publisher.counts()
+    for url, request, status in (
+        ("MeasureReport/report", {"ifMatch": 'W/"7"'}, 412),
+        ("Organization/payer", {}, 409),
+    ):
+        answer = await publisher.send(
+            "POST",
+            "",
+            bundle("transaction", put_entry(contract("two")), delete_entry(url, **request)),
+        )
+        assert (answer.status, answer.issues[0][2]) == (status, "Bundle.entry[1].request")
+        assert await publisher.counts() == before
+
+
+async def test_a_batch_reads_and_deletes_too(publisher: Publishing) -> None:
+    await publisher.put(performance())
+    answer = await publisher.send(
+        "POST",
+        "",
+        bundle(
+            "batch",
+            get_entry("MeasureReport/none"),
+            get_entry("MeasureReport?nonsense=1"),
+            delete_entry("MeasureReport/report"),
+            get_entry("MeasureReport/report/_history"),
+            delete_entry("MeasureReport/none"),
+            get_entry("Subscription/1"),
+            {"request": {"method": "HEAD", "url": "MeasureReport/report"}},
+            {"request": {"method": "PUT", "url": "MeasureReport"}},
+        ),
+    )
+    entries = answer.json["entry"]
+    statuses = [entry["response"]["status"][:3] for entry in entries]
+    assert statuses == ["404", "400", "204", "200", "204", "422", "422", "422"]
+    assert entries[3]["resource"]["total"] == 2
+
+
+async def test_a_transaction_that_only_reads(publisher: Publishing) -> None:
+    answer = await publisher.send("POST", "", bundle("transaction", get_entry("Organization/payer")))
+    (entry,) = answer.json["entry"]
+    assert entry["resource"]["id"] == "payer"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.publishing import Answer, Publishing, contract, performance, publishing, quality
+from tests.publishing import Answer, Publishing, contract, performance, publishing, quality, subject
 from tests.pure import full_resources as full
 
 Json = dict[str, Any]
@@ -132,6 +132,16 @@ async def test_whether_an_instance_may_be_deleted(publisher: Publishing) -> None
     assert await publisher.counts() == before
 
 
+async def test_what_others_refer_to_may_not_be_deleted(publisher: Publishing) -> None:
+    assert (await publisher.put(performance("one"))).status == 201
+
+    for what, element in (("Organization/provider", "Organization"), ("Measure/contract-one", "Measure")):
+        answer = await publisher.get(f"/{what}/$validate?mode=delete")
+        assert found(answer) == [("error", element)]
+        assert answer.said.startswith(f"{what} may not be deleted.")
+        assert (await publisher.send("DELETE", f"/{what}")).status == 409
+
+
 async def test_a_report_is_compared_with_its_contract(publisher: Publishing) -> None:
     measure = contract()
     measure["effectivePeriod"] = {"start": "2030-01-01", "end": "2030-12-31"}
@@ -187,3 +197,97 @@ async def test_the_capability_statement_lists_it(publisher: Publishing) -> None:
         operations = {operation["name"] for operation in resource.get("operation", ())}
         served = await publisher.send("POST", f"/{resource['type']}/$validate", {"resourceType": "x"})
         assert ("validate" in operations) == (served.status == 400), resource["type"]
+
+
+UNKNOWN = "https://payer.example/Measure/unknown"
+
+
+@pytest.mark.parametrize(("mode", "severity"), [("", "warning"), ("?mode=create", "error")])
+async def test_what_would_keep_a_report_from_being_stored_is_said(
+    publisher: Publishing, mode: str, severity: str
+) -> None:
+    before = await publisher.counts()
+
+    answer = await publisher.send("POST", f"/MeasureReport/$validate{mode}", performance(measure=UNKNOWN))
+
+    assert found(answer) == [(severity, "MeasureReport.measure")]
+    assert f"No contract here has the url {UNKNOWN}" in answer.said
+    assert await publisher.counts() == before
+
+
+async def test_of_a_profile_nothing_is_asked_of_the_store(publisher: Publishing) -> None:
+    answer = await publisher.send(
+        "POST", "/MeasureReport/$validate?mode=profile", performance(measure=UNKNOWN)
+    )
+
+    assert found(answer) == []
+
+
+async def test_an_update_that_changes_the_provider_would_be_refused(publisher: Publishing) -> None:
+    assert (await publisher.put(performance("one"))).status == 201
+    changed = performance("one", subject=subject("Organization/other-provider"))
+
+    answer = await publisher.send("POST", "/MeasureReport/one/$validate?mode=update", changed)
+
+    assert found(answer) == [("error", "MeasureReport.subject")]
+    assert (await publisher.put(changed)).issues == [("error", "business-rule", "MeasureReport.subject")]
+
+
+async def test_a_listed_report_of_another_provider_would_be_refused(publisher: Publishing) -> None:
+    assert (await publisher.put(performance("parent", lists=["eyes"]))).status == 201
+    assert (await publisher.put(quality("eyes"))).status == 201
+    other = performance("other", subject=subject("Organization/other-provider"), lists=["feet", "eyes"])
+
+    answer = await publisher.send("POST", "/MeasureReport/$validate?mode=create", other)
+
+    assert found(answer) == [("error", "MeasureReport.evaluatedResource[1]")]
+
+
+async def test_what_is_there_already_is_said_to_be_and_still_held_against_its_contract(
+    publisher: Publishing,
+) -> None:
+    late = performance("late", period={"start": "2025-01-01", "end": "2026-01-31"})
+    assert (await publisher.put(late)).status == 201
+
+    answer = await publisher.send("POST", "/MeasureReport/late/$validate?mode=update", late)
+    stored = await publisher.get("/MeasureReport/late/$validate")
+
+    assert "Nothing would be stored" in answer.said
+    assert "Nothing would be stored" not in stored.said
+    assert found(answer) == found(stored) == [("contract-period", "MeasureReport.period")]
+
+
+async def test_a_quality_report_that_would_wait_is_told_so_and_one_of_a_parent_is_not(
+    publisher: Publishing,
+) -> None:
+    assert (await publisher.put(performance("parent", lists=["eyes"]))).status == 201
+
+    assert found(await publisher.send("POST", "/MeasureReport/$validate", quality("feet"))) == [
+        ("report-waits", "MeasureReport")
+    ]
+    assert found(await publisher.send("POST", "/MeasureReport/$validate", quality("eyes"))) == []
+
+
+async def test_a_settled_report_is_held_against_the_one_before_it(publisher: Publishing) -> None:
+    def report(id_: str, stage: str, end: str, unit: str) -> Json:
+        made = performance(id_, stage, period={"start": "2025-01-01", "end": end})
+        made["group"][0]["measureScore"]["unit"] = unit
+        return made
+
+    assert (await publisher.put(report("march", "interim", "2025-03-31", "stars"))).status == 201
+    changed = ("predecessor-unit", "MeasureReport.group[0].measureScore")
+
+    for end in ("2025-03-31", "2025-06-30"):
+        other = report("next", "settled", end, "USD")
+        assert changed in found(await publisher.send("POST", "/MeasureReport/$validate", other))
+        same = report("next", "settled", end, "stars")
+        assert changed not in found(await publisher.send("POST", "/MeasureReport/$validate", same))
+
+
+async def test_a_contract_that_is_there_under_another_id_would_be_refused(publisher: Publishing) -> None:
+    second = {**contract(), "id": "second"}
+
+    answer = await publisher.send("POST", "/Measure/second/$validate?mode=update", second)
+
+    assert found(answer) == [("error", "Measure.url")]
+    assert "already Measure/contract-one" in answer.said

@@ -1,4 +1,4 @@
-"""What is said about a write? The response to it, alone and as an entry of a Bundle."""
+"""What is said about a write, or of what was read? The response to it, alone and as an entry of a Bundle."""
 
 from __future__ import annotations
 
@@ -14,31 +14,42 @@ from services import metrics
 from services.fhir_http import json_response, version_headers
 from services.publisher.accept.requests import Preference
 from services.publisher.store.model import REPORT, Effect, Stored, Written
+from services.publisher.store.reports import WAITS
 
 WAITS_HEADER = "VBPR-Report-Waits"
 """`true` on the answer to a quality report that waits for its parent, whatever body was asked for."""
 
-_STATUS = {Effect.CREATED: 201, Effect.UPDATED: 200, Effect.UNCHANGED: 200}
+_STATUS = {
+    Effect.CREATED: 201, Effect.UPDATED: 200, Effect.UNCHANGED: 200, Effect.DELETED: 204, Effect.ABSENT: 204,
+}  # fmt: skip
+_GONE = {Effect.DELETED, Effect.ABSENT}
 _DONE = {
     Effect.CREATED: "stored as a new resource",
     Effect.UPDATED: "stored as a new version",
     Effect.UNCHANGED: "nothing stored: this is what was there already",
+    Effect.DELETED: "deleted",
+    Effect.ABSENT: "nothing deleted: there was nothing",
 }
 
 
 def response(written: Written, base_url: str, wanted: Preference) -> web.Response:
-    """Answer a create or update: the resource, unless the client prefers nothing or an OperationOutcome.
+    """Answer a change: the resource, unless the client prefers nothing or an OperationOutcome.
 
-    A quality report that waits for its parent says so in the OperationOutcome and, always, in a header.
+    A deletion is answered with nothing, or 200 and an OperationOutcome if that is preferred. A quality report that waits for its parent says so in the OperationOutcome and, always, in a header.
     """
     stored = written.stored
-    headers = version_headers(
-        base_url, stored.type, stored.id, stored.version, stored.last_updated, location=True
-    )
-    if written.issues:
+    gone = written.effect in _GONE
+    headers = {}
+    if stored.version:
+        headers = version_headers(
+            base_url, stored.type, stored.id, stored.version, stored.last_updated, location=not gone
+        )
+    if WAITS in written.issues:
         headers[WAITS_HEADER] = "true"
     status = _STATUS[written.effect]
-    if wanted.returns == "minimal":
+    if gone and wanted.returns == "OperationOutcome":
+        return json_response(operation_outcome(_issues(written)), headers=headers)
+    if gone or wanted.returns == "minimal":
         return web.Response(status=status, headers=headers)
     body = operation_outcome(_issues(written)) if wanted.returns == "OperationOutcome" else stored.body
     return json_response(body, status=status, headers=headers)
@@ -47,17 +58,34 @@ def response(written: Written, base_url: str, wanted: Preference) -> web.Respons
 def entry(written: Written, base_url: str, wanted: Preference) -> dict[str, Any]:
     """Return the entry that answers one write of a Bundle; issues always come along in its outcome."""
     stored = written.stored
+    gone = written.effect in _GONE
+    location = f"{base_url}/{stored.reference}/_history/{stored.version}"
     said: dict[str, Any] = {
         "status": _line(_STATUS[written.effect]),
-        "location": f"{base_url}/{stored.reference}/_history/{stored.version}",
-        "etag": f'W/"{stored.version}"',
-        "lastModified": stamp(stored.last_updated),
+        **({} if gone else {"location": location}),
+        **(_version(stored) if stored.version else {}),
     }
     if written.issues or wanted.returns == "OperationOutcome":
         said["outcome"] = operation_outcome(_issues(written))
-    if wanted.returns == "representation":
+    if wanted.returns == "representation" and not gone:
         return {"fullUrl": f"{base_url}/{stored.reference}", "resource": embedded(stored), "response": said}
     return {"response": said}
+
+
+def read_entry(stored: Stored, base_url: str, *, unchanged: bool) -> dict[str, Any]:
+    """Return the entry that answers a read in a Bundle: the resource, unless the client has it."""
+    if unchanged:
+        return {"response": {"status": _line(304), **_version(stored)}}
+    return {
+        "fullUrl": f"{base_url}/{stored.reference}",
+        "resource": embedded(stored),
+        "response": {"status": _line(200), **_version(stored)},
+    }
+
+
+def found_entry(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry that answers a search or a history in a Bundle."""
+    return {"resource": found, "response": {"status": _line(200)}}
 
 
 def refused_entry(error: FhirError) -> dict[str, Any]:
@@ -71,14 +99,21 @@ def embedded(stored: Stored) -> orjson.Fragment:
 
 
 def count(kind: str, result: str) -> None:
-    """Count a report by what became of it: accepted, unchanged or rejected."""
+    """Count a report by what became of it: accepted, unchanged, deleted or rejected."""
     if kind == REPORT:
         metrics.REPORTS.labels(result).inc()
 
 
 def counted(written: Written) -> None:
     """Count a write that succeeded."""
-    count(written.stored.type, "unchanged" if written.effect is Effect.UNCHANGED else "accepted")
+    count(written.stored.type, _COUNTED.get(written.effect, "accepted"))
+
+
+_COUNTED = {Effect.UNCHANGED: "unchanged", Effect.DELETED: "deleted", Effect.ABSENT: "unchanged"}
+
+
+def _version(stored: Stored) -> dict[str, str]:
+    return {"etag": f'W/"{stored.version}"', "lastModified": stamp(stored.last_updated)}
 
 
 def _issues(written: Written) -> tuple[Issue, ...]:

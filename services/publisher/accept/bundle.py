@@ -1,65 +1,57 @@
-"""What does a Bundle ask for? Its entries become writes: all or nothing, or each on its own.
+"""What does a Bundle ask for? Its entries become changes and queries: all or nothing, or each on its own.
 
 Source: FHIR R4 http.html, batch and transaction.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
 from schemas.outcome import FhirError, refuse
-from schemas.raw_json import Entry, entries, rewrite_references
+from schemas.raw_json import Entry, EntryRequest, entries, rewrite_references
 from schemas.structure.gate import check_structure
 from services.publisher.accept.examine import aside, checked, parsed
+from services.publisher.accept.limits import Limits
+from services.publisher.accept.patch import Patch, of_binary
+from services.publisher.accept.queries import Query, conditions
 from services.publisher.accept.requests import if_match
+from services.publisher.accept.storing import Change
+from services.publisher.accept.targets import Target, target
 from services.publisher.derive import kind as kind_of
 from services.publisher.store.model import REPORT, Write
+from services.publisher.store.plan import together
 from services.publisher.store.references import conditional, references
-
-TYPES: Final = (REPORT, "Measure", "Organization", "Group")
-"""What this service stores, alone and in a Bundle."""
 
 MOST_ENTRIES: Final = 1000
 """Entries of one Bundle; each holds locks until the last is stored."""
 
-_PUT = re.compile(r"(?P<type>[A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})")
-_TYPE = re.compile(r"/?(?P<type>[A-Za-z]+)(?:[/?].*)?", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The sizes accepted, in bytes, and the deepest nesting."""
-
-    report_bytes: int
-    bundle_bytes: int
-    json_depth: int
+Asked: TypeAlias = Change | Query
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A Bundle, opened: its kind, and each entry as a write or as the reason why it is none."""
+    """A Bundle, opened: its kind, and what each entry asks for, or the reason why nothing."""
 
     type: str
     """`batch` or `transaction`."""
-    outcomes: Sequence[Write | FhirError]
+    entries: Sequence[Asked | FhirError]
 
-    def writes(self) -> list[Write]:
-        """Return the writes of a transaction.
+    def all(self) -> Sequence[Asked]:
+        """Return what a transaction asks for.
 
         Raises:
-            FhirError: any entry is none; every issue of all of them.
+            FhirError: any entry asks for nothing, or two for a change of the same; every issue of all of them.
         """
-        refused = [each for each in self.outcomes if isinstance(each, FhirError)]
-        writes = [each for each in self.outcomes if isinstance(each, Write)]
-        refused += _overlaps(writes)
+        refused = [each for each in self.entries if isinstance(each, FhirError)]
+        asked = [each for each in self.entries if not isinstance(each, FhirError)]
+        refused += _overlaps([each for each in asked if not isinstance(each, Query)])
         if refused:
-            raise FhirError(_worst(refused), *(issue for error in refused for issue in error.issues))
-        return writes
+            raise together(refused)
+        return asked
 
 
 async def opened(text: bytes, limits: Limits, new_id: Callable[[], str]) -> Opened:
@@ -85,57 +77,103 @@ async def opened(text: bytes, limits: Limits, new_id: Callable[[], str]) -> Open
         said = f"the Bundle has {len(parts)} entries; at most {MOST_ENTRIES} are accepted"
         raise refuse(413, "too-long", said, "Bundle.entry")
     resources = [each.get("resource") for each in bundle.get("entry", ())]
-    outcomes: list[Write | FhirError] = []
+    opener = _Opener(limits, new_id, in_batch=type_ == "batch")
+    asked: list[Asked | FhirError] = []
     for place, (part, resource) in enumerate(zip(parts, resources, strict=True)):
-        where = f"Bundle.entry[{place}]"
         try:
-            outcomes.append(await _write(part, resource, where, limits, new_id, in_batch=type_ == "batch"))
+            asked.append(await opener.entry(part, resource, f"Bundle.entry[{place}]"))
         except FhirError as error:
-            outcomes.append(error)
-    return Opened(type_, outcomes)
+            asked.append(error)
+    return Opened(type_, asked)
 
 
-async def _write(
-    part: Entry,
-    resource: dict[str, Any] | None,
-    where: str,
-    limits: Limits,
-    new_id: Callable[[], str],
-    *,
-    in_batch: bool,
-) -> Write:
-    if part.request is None:
-        raise refuse(400, "required", "the entry has no request; expected method and url", f"{where}.request")
-    kind, id_ = _target(part.request.method, part.request.url, f"{where}.request")
+@dataclass(frozen=True, slots=True)
+class _Opener:
+    """Opens entries; in a batch each stands for itself, has no name and no place among others."""
+
+    limits: Limits
+    new_id: Callable[[], str]
+    in_batch: bool
+
+    async def entry(self, part: Entry, resource: dict[str, Any] | None, where: str) -> Asked:
+        """Return what an entry asks for."""
+        request = part.request
+        if request is None:
+            said = "the entry has no request; expected method and url"
+            raise refuse(400, "required", said, f"{where}.request")
+        asked = target(request.method, request.url, f"{where}.request")
+        match request.method:
+            case "GET":
+                named = conditions(request.if_none_match, request.if_modified_since)
+                return Query(asked.type, asked.id, asked.version, asked.history, asked.query or "", named)
+            case "DELETE":
+                return self._deletion(asked, request, where)
+            case "PATCH":
+                return self._patch(asked, request, part, _required(part, resource, where), where)
+            case _:
+                return await self._write(asked, request, part, _required(part, resource, where), where)
+
+    def _deletion(self, asked: Target, request: EntryRequest, where: str) -> Write:
+        return Write(
+            asked.type,
+            asked.id or "",
+            creates=False,
+            text=b"",
+            resource={},
+            deletes=True,
+            search=asked.query,
+            if_match=if_match(request.if_match, f"{where}.request.ifMatch"),
+            where=None if self.in_batch else f"{where}.request",
+        )
+
+    def _patch(
+        self, asked: Target, request: EntryRequest, part: Entry, binary: dict[str, Any], where: str
+    ) -> Patch:
+        return Patch(
+            asked.type,
+            asked.id,
+            asked.query,
+            of_binary(binary, f"{where}.resource"),
+            if_match=if_match(request.if_match, f"{where}.request.ifMatch"),
+            full_url=None if self.in_batch else part.full_url,
+            where=None if self.in_batch else f"{where}.resource",
+        )
+
+    async def _write(
+        self, asked: Target, request: EntryRequest, part: Entry, resource: dict[str, Any], where: str
+    ) -> Write:
+        text = part.resource or b""
+        if len(text) > self.limits.report_bytes:
+            said = f"the resource has {len(text)} bytes; at most {self.limits.report_bytes} are accepted"
+            raise refuse(413, "too-long", said, f"{where}.resource")
+        if asked.id is not None and resource.get("id") != asked.id:
+            said = f"the id is {resource.get('id')!r}; expected {asked.id!r}, the id in the request's url"
+            raise refuse(400, "invalid", said, f"{where}.resource.id")
+        try:
+            await checked(resource if self.in_batch else _plain(resource, text), len(text), kind=asked.type)
+        except FhirError as error:
+            issues = (issue.under(f"{where}.resource") for issue in error.issues)
+            raise FhirError(error.status, *issues) from None
+        return Write(
+            asked.type,
+            asked.id or self.new_id(),
+            creates=request.method == "POST",
+            text=text,
+            resource=resource,
+            kind=kind_of(resource) if asked.type == REPORT else None,
+            if_match=if_match(request.if_match, f"{where}.request.ifMatch"),
+            search=asked.query,
+            if_none_exist=request.if_none_exist,
+            full_url=None if self.in_batch else part.full_url,
+            where=None if self.in_batch else f"{where}.resource",
+        )
+
+
+def _required(part: Entry, resource: dict[str, Any] | None, where: str) -> dict[str, Any]:
     if part.resource is None or resource is None:
-        raise refuse(
-            400, "required", f"a {part.request.method} needs the resource to store", f"{where}.resource"
-        )
-    if len(part.resource) > limits.report_bytes:
-        said = f"the resource has {len(part.resource)} bytes; at most {limits.report_bytes} are accepted"
-        raise refuse(413, "too-long", said, f"{where}.resource")
-    if id_ is not None and resource.get("id") != id_:
-        said = f"the id is {resource.get('id')!r}; expected {id_!r}, the id in the request's url"
-        raise refuse(400, "invalid", said, f"{where}.resource.id")
-    try:
-        await checked(
-            resource if in_batch else _plain(resource, part.resource), len(part.resource), kind=kind
-        )
-    except FhirError as error:
-        issues = (issue.under(f"{where}.resource") for issue in error.issues)
-        raise FhirError(error.status, *issues) from None
-    return Write(
-        kind,
-        id_ or new_id(),
-        creates=id_ is None,
-        text=part.resource,
-        resource=resource,
-        kind=kind_of(resource) if kind == REPORT else None,
-        if_match=if_match(part.request.if_match, f"{where}.request.ifMatch"),
-        if_none_exist=part.request.if_none_exist,
-        full_url=None if in_batch else part.full_url,
-        where=None if in_batch else f"{where}.resource",
-    )
+        method = "" if part.request is None else part.request.method
+        raise refuse(400, "required", f"a {method} needs a resource", f"{where}.resource")
+    return resource
 
 
 def _plain(resource: dict[str, Any], text: bytes) -> dict[str, Any]:
@@ -151,45 +189,20 @@ def _plain(resource: dict[str, Any], text: bytes) -> dict[str, Any]:
     return plain
 
 
-def _target(method: str, url: str, where: str) -> tuple[str, str | None]:
-    """Return the type, and the id for an update, that an entry's request names."""
-    found = _TYPE.fullmatch(url)
-    kind = "" if found is None else found["type"]
-    if kind == "Subscription":
-        said = "a Subscription is not accepted in a Bundle; send it to [base]/Subscription by itself"
-        raise refuse(422, "not-supported", said, f"{where}.url")
-    if kind not in TYPES:
-        said = f"the url is {url!r}; expected one of {', '.join(TYPES)}"
-        raise refuse(422, "not-supported", said, f"{where}.url")
-    match method:
-        case "POST" if url == kind:
-            return kind, None
-        case "PUT" if (put := _PUT.fullmatch(url)) is not None:
-            return kind, put["id"]
-        case "POST" | "PUT":
-            said = f"{method} {url} is not supported in a Bundle; expected POST Type or PUT Type/id"
-            raise refuse(422, "not-supported", said, f"{where}.url")
-        case _:
-            said = f"{method} is not supported in a Bundle; expected POST or PUT"
-            raise refuse(422, "not-supported", said, f"{where}.method")
-
-
-def _overlaps(writes: Sequence[Write]) -> list[FhirError]:
+def _overlaps(changes: Sequence[Change]) -> list[FhirError]:
     """A transaction may name each resource, and each fullUrl, once (R4 http, transaction rules)."""
     refused: list[FhirError] = []
     seen: set[str] = set()
-    for write in writes:
-        names = {
-            name for name in (write.full_url, None if write.creates else f"{write.type}/{write.id}") if name
-        }
+    for change in changes:
+        names = {name for name in (change.full_url, _named(change)) if name}
         refused += [
-            refuse(400, "duplicate", f"{name} stands in two entries of one transaction", write.where)
+            refuse(400, "duplicate", f"{name} stands in two entries of one transaction", change.where)
             for name in sorted(names & seen)
         ]
         seen |= names
     return refused
 
 
-def _worst(refused: Sequence[FhirError]) -> int:
-    """Malformed goes before what breaks rules."""
-    return min(error.status for error in refused)
+def _named(change: Change) -> str | None:
+    fresh = isinstance(change, Write) and change.creates
+    return None if fresh or change.search is not None else f"{change.type}/{change.id}"

@@ -6,30 +6,32 @@ Handlers are thin: read, examine, store, answer. Errors are raised and become Op
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import hdrs, web
 
 from schemas.capability import capability_statement
-from schemas.dates import stamp
-from schemas.facets import EVERY_ORGANISATION
 from schemas.outcome import FhirError, refuse
 from services.clock import Clock
 from services.database import Database
 from services.fhir_http import json_response, read_body, version_headers
-from services.principal import PRINCIPAL, Principal
+from services.principal import PRINCIPAL
 from services.publisher.accept import answers
-from services.publisher.accept.bundle import TYPES, Limits, opened
+from services.publisher.accept.bundle import Asked, opened
 from services.publisher.accept.examine import checked, parsed
+from services.publisher.accept.limits import TYPES, Limits
+from services.publisher.accept.lineage.http import LineageRoutes
+from services.publisher.accept.patch import JSON_PATCH, Patch, operations
 from services.publisher.accept.pressure import Pressure
+from services.publisher.accept.queries import Queries, Query
+from services.publisher.accept.reads import unchanged
 from services.publisher.accept.requests import if_match, logical_id, preference, traceparent
-from services.publisher.accept.search import result, understand
+from services.publisher.accept.storing import Change, Storing
 from services.publisher.accept.validate import Validation
 from services.publisher.derive import kind as kind_of
-from services.publisher.store import search, versions
 from services.publisher.store.availability import or_503
 from services.publisher.store.model import REPORT, Stored, Write, Written
 from services.publisher.store.write import Writer
@@ -37,6 +39,7 @@ from services.publisher.store.write import Writer
 _FORM = "application/x-www-form-urlencoded"
 
 Handler = Callable[["FhirServer", web.Request], Awaitable[web.StreamResponse]]
+C = TypeVar("C", bound=Change)
 
 
 def _bounded(handler: Handler) -> Handler:
@@ -70,95 +73,123 @@ class FhirServer:
         ]
         for kind in TYPES:
             path = f"{prefix}/{{type:{kind}}}"
+            one = f"{path}/{{id}}"
             out += [
                 web.post(path, self.create),
                 web.get(path, self.search),
                 web.post(f"{path}/_search", self.search),
-                web.put(f"{path}/{{id}}", self.update),
-                web.get(f"{path}/{{id}}", self.read),
-                web.get(f"{path}/{{id}}/_history/{{version}}", self.vread),
+                web.get(f"{path}/_history", self.history),
+                web.get(one, self.read),
+                web.get(f"{one}/_history", self.history),
+                web.get(f"{one}/_history/{{version}}", self.read),
             ]
-        return out + Validation(self.database, self.limits, self.base_url).routes(prefix)
+            # At a type the search in the URL tells which resource is meant.
+            for place in (path, one):
+                out += [
+                    web.put(place, self.update),
+                    web.patch(place, self.patch),
+                    web.delete(place, self.delete),
+                ]
+        lineage = LineageRoutes(self.writer, self.limits).routes(prefix)
+        return lineage + out + Validation(self.writer, self.limits).routes(prefix)
 
     @_bounded
     async def create(self, request: web.Request) -> web.StreamResponse:
         """POST [base]/Type."""
-        write = await self._counting(request, self._write(request, None))
-        return await self._store(request, write)
+        return await self._store(request, self._counting(request, self._write(request, creates=True)))
 
     @_bounded
     async def update(self, request: web.Request) -> web.StreamResponse:
-        """PUT [base]/Type/id; creates what is not there."""
-        write = await self._counting(request, self._write(request, logical_id(request.match_info["id"])))
-        return await self._store(request, write)
+        """PUT [base]/Type/id and [base]/Type?search; creates what is not there."""
+        return await self._store(request, self._counting(request, self._write(request, creates=False)))
+
+    @_bounded
+    async def patch(self, request: web.Request) -> web.StreamResponse:
+        """PATCH [base]/Type/id and [base]/Type?search, by JSON Patch."""
+        return await self._store(request, self._counting(request, self._patch(request)))
+
+    @_bounded
+    async def delete(self, request: web.Request) -> web.StreamResponse:
+        """DELETE [base]/Type/id and [base]/Type?search; what is not there may be deleted as well."""
+        return await self._store(request, self._counting(request, self._deletion(request)))
 
     @_bounded
     async def read(self, request: web.Request) -> web.StreamResponse:
-        """GET [base]/Type/id."""
-        kind, id_ = request.match_info["type"], request.match_info["id"]
-        async with self.database.read() as tx:
-            found = (await versions.newest(tx, kind, [id_])).get(id_)
-            await self._require_visible(tx, kind, id_, found, request[PRINCIPAL])
-        return self._answer(request, kind, id_, found)
-
-    @_bounded
-    async def vread(self, request: web.Request) -> web.StreamResponse:
-        """GET [base]/Type/id/_history/version."""
-        kind, id_, number = (request.match_info[name] for name in ("type", "id", "version"))
-        found = None
-        async with self.database.read() as tx:
-            if number.isdecimal() and len(number) < 10:
-                found = await versions.version(tx, kind, id_, int(number))
-            await self._require_visible(tx, kind, id_, found, request[PRINCIPAL])
-        return self._answer(request, kind, f"{id_}/_history/{number}", found)
+        """GET [base]/Type/id and [base]/Type/id/_history/version."""
+        named = request.match_info
+        asked = Query(named["type"], named["id"], named.get("version"))
+        return self._answer(request, await self._queries.one(asked, request[PRINCIPAL]))
 
     @_bounded
     async def search(self, request: web.Request) -> web.StreamResponse:
         """GET [base]/Type?… and POST [base]/Type/_search."""
-        kind = request.match_info["type"]
         query = request.rel_url.raw_query_string
         if request.method == hdrs.METH_POST:
             query = "&".join(part for part in (query, await self._form(request)) if part)
-        asked = understand(kind, query, base_url=self.base_url, lenient=preference(request.headers).lenient)
-        now = self.clock.now()
-        async with self.database.read() as tx:
-            if asked.query is None:
-                page = await search.others(tx, kind, asked.pairs, asked.order)
-            else:
-                page = await search.reports(tx, asked.query, request[PRINCIPAL], asked.order, now)
-        return json_response(result(asked, page, base_url=self.base_url, now=stamp(now)))
+        asked = Query(request.match_info["type"], query=query)
+        lenient = preference(request.headers).lenient
+        return json_response(await self._queries.search(asked, request[PRINCIPAL], lenient=lenient))
+
+    @_bounded
+    async def history(self, request: web.Request) -> web.StreamResponse:
+        """GET [base]/Type/_history and [base]/Type/id/_history."""
+        named = request.match_info
+        query = request.rel_url.raw_query_string
+        asked = Query(named["type"], named.get("id"), history=True, query=query)
+        return json_response(await self._queries.history(asked, request[PRINCIPAL]))
 
     @_bounded
     async def bundle(self, request: web.Request) -> web.StreamResponse:
-        """POST [base]: a batch or a transaction."""
+        """POST [base]: a batch or a transaction. What it reads it finds as its changes have left it."""
         self.pressure.require_room()
         text = await read_body(request, self.limits.bundle_bytes)
         inside = await opened(text, self.limits, self.clock.uuid7)
-        if inside.type == "transaction":
-            written = await self._stored(request, inside.writes())
-            entries = [answers.entry(each, self.base_url, preference(request.headers)) for each in written]
-        else:
+        asked = inside.entries if inside.type == "batch" else inside.all()
+        changes = {place: each for place, each in enumerate(asked) if not isinstance(each, Query)}
+        if inside.type == "batch":
             # All at once, in their order: they share a transaction, and each has its own outcome.
-            asked = (self._batch_entry(request, each) for each in inside.outcomes)
-            entries = list(await asyncio.gather(*asked))
-        said: dict[str, Any] = {"resourceType": "Bundle", "type": f"{inside.type}-response"}
-        return json_response(said | {"entry": entries} if entries else said)
+            each_one = (self._batch_entry(request, each) for each in changes.values())
+            said = dict(zip(changes, await asyncio.gather(*each_one), strict=True))
+        else:
+            said = await self._transaction(request, changes)
+        entries = [
+            said[place] if place in said else await self._found(request, each)
+            for place, each in enumerate(asked)
+        ]
+        answer: dict[str, Any] = {"resourceType": "Bundle", "type": f"{inside.type}-response"}
+        return json_response(answer | {"entry": entries} if entries else answer)
 
     async def metadata(self, _request: web.Request) -> web.StreamResponse:
         """GET [base]/metadata."""
         return json_response(capability_statement(self.base_url))
 
-    async def _batch_entry(self, request: web.Request, outcome: Write | FhirError) -> dict[str, Any]:
+    async def _transaction(
+        self, request: web.Request, changes: dict[int, Change | FhirError]
+    ) -> dict[int, dict[str, Any]]:
+        wanted = [each for each in changes.values() if not isinstance(each, FhirError)]
+        written = await self._stored(request, wanted) if wanted else []
+        prefer = preference(request.headers)
+        entries = [answers.entry(each, self.base_url, prefer) for each in written]
+        return dict(zip(changes, entries, strict=True))
+
+    async def _batch_entry(self, request: web.Request, change: Change | FhirError) -> dict[str, Any]:
         try:
-            if isinstance(outcome, FhirError):
-                raise outcome
-            (written,) = await self._stored(request, [outcome])
+            if isinstance(change, FhirError):
+                raise change
+            with or_503():
+                (written,) = await self._stored(request, [change])
         except FhirError as error:
             return answers.refused_entry(error)
         return answers.entry(written, self.base_url, preference(request.headers))
 
-    async def _write(self, request: web.Request, id_: str | None) -> Write:
+    async def _found(self, request: web.Request, asked: Asked | FhirError) -> dict[str, Any]:
+        assert isinstance(asked, Query)
+        lenient = preference(request.headers).lenient
+        return await self._queries.entry(asked, request[PRINCIPAL], lenient=lenient)
+
+    async def _write(self, request: web.Request, *, creates: bool) -> Write:
         kind = request.match_info["type"]
+        id_, query = (None, None) if creates else _target(request)
         self.pressure.require_room()
         text = await read_body(request, self.limits.report_bytes)
         resource = await checked(await parsed(text, self.limits.json_depth), len(text), kind=kind)
@@ -168,63 +199,72 @@ class FhirServer:
         return Write(
             kind,
             id_ or self.clock.uuid7(),
-            creates=id_ is None,
+            creates=creates,
             text=text,
             resource=resource,
             kind=kind_of(resource) if kind == REPORT else None,
             if_match=if_match(request.headers.get(hdrs.IF_MATCH)),
+            search=query,
             if_none_exist=request.headers.get("If-None-Exist"),
         )
 
-    async def _store(self, request: web.Request, write: Write) -> web.Response:
-        (written,) = await self._stored(request, [write])
+    async def _patch(self, request: web.Request) -> Patch:
+        id_, query = _target(request)
+        self.pressure.require_room()
+        if request.content_type != JSON_PATCH:
+            said = f"Content-Type is {request.content_type}; expected {JSON_PATCH}"
+            raise refuse(415, "not-supported", said)
+        wanted = operations(await read_body(request, self.limits.report_bytes))
+        match = if_match(request.headers.get(hdrs.IF_MATCH))
+        return Patch(request.match_info["type"], id_, query, wanted, if_match=match)
+
+    async def _deletion(self, request: web.Request) -> Write:
+        id_, query = _target(request)
+        self.pressure.require_room()
+        match = if_match(request.headers.get(hdrs.IF_MATCH))
+        return Write(
+            request.match_info["type"],
+            id_ or "",
+            creates=False,
+            text=b"",
+            resource={},
+            deletes=True,
+            if_match=match,
+            search=query,
+        )
+
+    async def _store(self, request: web.Request, change: Awaitable[Change]) -> web.Response:
+        (written,) = await self._stored(request, [await change])
         return answers.response(written, self.base_url, preference(request.headers))
 
-    async def _stored(self, request: web.Request, writes: list[Write]) -> list[Written]:
-        try:
-            written = await self.writer.write(
-                writes, request[PRINCIPAL], traceparent=traceparent(request.headers)
-            )
-        except FhirError:
-            for write in writes:
-                answers.count(write.type, "rejected")
-            raise
-        for each in written:
-            answers.counted(each)
-            self.pressure.pending += each.stored.type == REPORT
-        return written
+    async def _stored(self, request: web.Request, changes: Sequence[Change]) -> list[Written]:
+        storing = Storing(self.database, self.writer, self.limits, self.pressure)
+        return await storing.store(changes, request[PRINCIPAL], traceparent(request.headers))
 
-    async def _counting(self, request: web.Request, write: Awaitable[Write]) -> Write:
+    async def _counting(self, request: web.Request, change: Awaitable[C]) -> C:
         try:
-            return await write
+            return await change
         except FhirError:
             answers.count(request.match_info["type"], "rejected")
             raise
+
+    @property
+    def _queries(self) -> Queries:
+        return Queries(self.database, self.clock, self.base_url)
 
     async def _form(self, request: web.Request) -> str:
         if request.content_type != _FORM:
             raise refuse(415, "not-supported", f"Content-Type is {request.content_type}; expected {_FORM}")
         return (await request.text()).strip()
 
-    async def _require_visible(
-        self, tx: Any, kind: str, id_: str, found: Stored | None, principal: Principal
-    ) -> None:
-        """Answer about a report that is not for this principal as if it were not there."""
-        if kind != REPORT or found is None or EVERY_ORGANISATION in principal.organisations:
-            return
-        if not await search.may_read(tx, id_, principal):
-            raise _not_there(kind, id_)
-
-    def _answer(self, request: web.Request, kind: str, id_: str, found: Stored | None) -> web.Response:
-        if found is None:
-            raise _not_there(kind, id_)
-        if found.deleted:
-            raise refuse(410, "deleted", f"{kind}/{id_} was deleted")
-        headers = version_headers(self.base_url, kind, found.id, found.version, found.last_updated)
-        if headers[hdrs.ETAG] in request.headers.get(hdrs.IF_NONE_MATCH, ""):
+    def _answer(self, request: web.Request, found: Stored) -> web.Response:
+        headers = version_headers(self.base_url, found.type, found.id, found.version, found.last_updated)
+        if unchanged(found, request.headers):
             return web.Response(status=304, headers=headers)
         return json_response(found.body, headers=headers)
 
 
-def _not_there(kind: str, id_: str) -> FhirError:
-    return refuse(404, "not-found", f"{kind}/{id_} is not known here")
+def _target(request: web.Request) -> tuple[str | None, str | None]:
+    """Return the id in the URL, or the search that tells which resource is meant."""
+    id_ = request.match_info.get("id")
+    return (None, request.rel_url.raw_query_string) if id_ is None else (logical_id(id_), None)

@@ -3,9 +3,9 @@
 The guide demands none of it, and its own examples break most of it; a payer wants to hear of it all the same.
 What is compared is given as values:
 
-- `terms(measure)`: what a contract says that a report can disagree with
-- `units(report)`: in which units and currencies a report gives its metrics
-- `disagreements(report, ...)`: every Issue, in the order of this list of codes
+- `disagreements(report, ...)`: where a report disagrees with its contract
+- `changed_units(report, before)`: where a settled report disagrees with the one before it
+- `units(facets)`: in which units and currencies a report gives its metrics
 
 | code | what disagrees |
 |---|---|
@@ -20,23 +20,15 @@ What is compared is given as values:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from schemas.dates import period_bounds
 from schemas.event import Stage
-from schemas.facets import token
-from schemas.fhir import PAYMENT_STREAM_SYSTEM
+from schemas.facets import Facets, token
+from schemas.fhir import PAYMENT_STREAM, PAYMENT_STREAM_SYSTEM
 from schemas.outcome import Issue
-from services.publisher.check.extensions import URLS
-from services.publisher.derive.elements import (
-    Element,
-    coding_tokens,
-    concept_tokens,
-    extensions,
-    inner_tokens,
-)
-from services.publisher.derive.model import Kind
+from services.publisher.derive.elements import Element, coding_tokens, concept_tokens, extensions
+from services.publisher.derive.model import ContractFacts, Kind
 from services.publisher.derive.references import without_version
 
 _INCENTIVES: Final = token(PAYMENT_STREAM_SYSTEM, "qip")
@@ -44,105 +36,76 @@ _KINDS_OF_INCENTIVE: Final = frozenset(
     token(PAYMENT_STREAM_SYSTEM, code) for code in ("aha", "cdm", "p4r", "p4p", "sip", "sst", "ubip")
 )
 """VBPR code system payment-stream: these are kinds of `qip` (is-a)."""
-_ALTERNATE: Final = "contractual-alternate"
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a contract says that a report can disagree with. Tokens are `system|code`."""
-
-    key: str
-    period: tuple[str | None, str | None] | None
-    """`Measure.effectivePeriod` as `[low, high)`."""
-    metrics: frozenset[str]
-    """Empty when the contract lists none: then any will do; so with the payment streams."""
-    payment_streams: frozenset[str]
-    components: Mapping[str, bool]
-    """URL of each component's measure, without a version -> whether a settled report is to have it: an
-    alternate measure may stand for another, all others are due."""
-
-
-def terms(measure: Element) -> Terms:
-    """Return what a contract (a vbp-measure that passed the check) says."""
-    period = measure.get("effectivePeriod")
-    return Terms(
-        key=without_version(measure.get("url", "")),
-        period=None if period is None else period_bounds(period.get("start"), period.get("end")),
-        metrics=frozenset(
-            code for group in measure.get("group", ()) for code in concept_tokens(group.get("code"))
-        ),
-        payment_streams=frozenset(inner_tokens(measure, URLS["payment-stream"], "type")),
-        components={
-            without_version(artifact["resource"]): not _is_alternate(artifact)
-            for artifact in measure.get("relatedArtifact", ())
-            if artifact.get("type") == "composed-of" and "resource" in artifact
-        },
-    )
-
-
-def _is_alternate(artifact: Element) -> bool:
-    return any(
-        coding.get("code") == _ALTERNATE
-        for extension in extensions(artifact, URLS["contractual-status"])
-        for coding in extension.get("valueCodeableConcept", {}).get("coding", ())
-    )
-
-
-def units(report: Element) -> dict[str, frozenset[str]]:
-    """Return the units and currencies of each metric (its tokens) that a report gives a score for.
-
-    A unit is a Quantity's code or text, a currency that of an alternate score in Money, and `1` a bare number.
-    """
-    found: dict[str, frozenset[str]] = {}
-    for group in report.get("group", ()):
-        here = frozenset(_units(group.get("measureScore", {})))
-        for code in concept_tokens(group.get("code")) if here else ():
-            found[code] = found.get(code, frozenset()) | here
-    return found
-
-
-def _units(score: Element) -> Iterator[str]:
-    if "value" in score:
-        yield score.get("code") or score.get("unit") or "1"
-    for extension in extensions(score, URLS["alternate-measurescore"]):
-        if "valueMoney" in extension:
-            yield extension["valueMoney"].get("currency", "1")
-        elif "valueDecimal" in extension or "valueInteger" in extension:
-            yield "1"
 
 
 def disagreements(
     report: Element,
     kind: Kind,
     stage: Stage,
-    contract: Terms,
+    contract: ContractFacts,
     *,
-    before: Mapping[str, frozenset[str]] | None = None,
     measures: Iterable[str] | None = None,
+    facets: Facets | None = None,
 ) -> list[Issue]:
-    """Return where a report that passed the check disagrees with its contract or with the report before it.
+    """Return where a report that passed the check disagrees with its contract, in the order of the codes above.
 
-    `contract` is the report's, or for a quality report its parent's. `before` is `units` of the report it
-    supersedes, or else of its predecessor; `None` when there is none. `measures` are the canonicals of the
+    `contract` is the report's, or for a quality report its parent's. `measures` are the canonicals of the
     quality reports it lists; `None` when they are not all known yet, so that nothing can be said to be missing.
+    `facets` are the report's, where they have been worked out: most reports are seen to agree by these alone.
     """
     found = [*_period(report, contract)]
     if kind is Kind.QUALITY:
         return [*found, *_component(report, contract)]
-    found += [*_metrics(report, contract), *_payment_streams(report, contract)]
-    if stage is Stage.SETTLED:
-        if measures is not None:
-            found += _missing(contract, {without_version(measure) for measure in measures})
-        found += _changed(report, before or {})
+    if facets is None or not frozenset(contract.metrics).issuperset(facets.get("metric", ())):
+        found += _metrics(report, contract)
+    if facets is None or not frozenset(contract.payment_streams).issuperset(facets.get("payment-stream", ())):
+        found += _payment_streams(report, contract)
+    if stage is Stage.SETTLED and measures is not None:
+        found += _missing(contract, {without_version(measure) for measure in measures})
     return found
 
 
-def _period(report: Element, contract: Terms) -> Iterator[Issue]:
-    if contract.period is None:
+def units(facets: Facets) -> dict[str, frozenset[str]]:
+    """Return the units and currencies of each metric (a token) that a report gives a score for.
+
+    A unit is a Quantity's code or text, a currency that of an alternate score in Money, and `1` a bare number.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for score in facets.get("metric-score", ()):
+        metric, _, unit = (part or "" for part in score)
+        found[metric] = found.get(metric, frozenset()) | {unit or "1"}
+    return found
+
+
+def changed_units(
+    report: Element, now: Mapping[str, frozenset[str]], before: Mapping[str, frozenset[str]]
+) -> list[Issue]:
+    """Return which metrics of a settled report have another unit or currency than in the report before it.
+
+    `now` and `before` are the `units` of the report, and of the one it supersedes or else of its predecessor.
+    """
+    changed = {code for code in now if code in before and now[code].isdisjoint(before[code])}
+    issues = []
+    for place, group in enumerate(report.get("group", ()) if changed else ()):
+        for code in concept_tokens(group.get("code")):
+            if code in changed:
+                said = (
+                    f"The metric {code} is given in {_listed(sorted(now[code]))}; expected "
+                    f"{_listed(sorted(before[code]))}, as in the report before"
+                )
+                issues.append(
+                    _warning("predecessor-unit", said, f"MeasureReport.group[{place}].measureScore")
+                )
+                break
+    return issues
+
+
+def _period(report: Element, contract: ContractFacts) -> Iterator[Issue]:
+    if contract.term is None:
         return
     period = report["period"]
     low, high = period_bounds(period.get("start"), period.get("end"))
-    first, last = contract.period
+    first, last = contract.term
     early = first is not None and (low is None or low < first)
     late = last is not None and (high is None or high > last)
     if early or late:
@@ -158,27 +121,29 @@ def _span(low: str | None, high: str | None) -> str:
     return f"from {(low or 'any time')[:10]} to before {(high or 'any time')[:10]}"
 
 
-def _metrics(report: Element, contract: Terms) -> Iterator[Issue]:
-    for place, group in enumerate(report.get("group", ())):
-        codes = list(concept_tokens(group.get("code")))
-        if codes and contract.metrics and contract.metrics.isdisjoint(codes):
+def _metrics(report: Element, contract: ContractFacts) -> Iterator[Issue]:
+    agreed = frozenset(contract.metrics)
+    for place, group in enumerate(report.get("group", ()) if agreed else ()):
+        codes = concept_tokens(group.get("code"))
+        if codes and agreed.isdisjoint(codes):
             said = f"The metric {_listed(codes)} is not in the contract {contract.key}; expected one that it lists"
             yield _warning("contract-metric", said, f"MeasureReport.group[{place}].code")
 
 
-def _payment_streams(report: Element, contract: Terms) -> Iterator[Issue]:
-    if not contract.payment_streams:
+def _payment_streams(report: Element, contract: ContractFacts) -> Iterator[Issue]:
+    streams = frozenset(contract.payment_streams)
+    if not streams:
         return
     for path, element in _elements(report):
         for place, extension in enumerate(element.get("extension", ())):
-            if extension["url"] != URLS["payment-stream"]:
+            if extension["url"] != PAYMENT_STREAM:
                 continue
             codes = [code for part in extensions(extension, "type") for code in _codes(part)]
-            if codes and not any(_agreed(code, contract.payment_streams) for code in codes):
+            if codes and not any(_agreed(code, streams) for code in codes):
                 said = f"The payment stream {_listed(codes)} is not in the contract {contract.key}; expected one of "
                 yield _warning(
                     "contract-payment-stream",
-                    said + _listed(sorted(contract.payment_streams)),
+                    said + _listed(sorted(streams)),
                     f"{path}.extension[{place}]",
                 )
 
@@ -197,7 +162,7 @@ def _agreed(code: str, streams: frozenset[str]) -> bool:
     return code in streams or (code in _KINDS_OF_INCENTIVE and _INCENTIVES in streams)
 
 
-def _component(report: Element, contract: Terms) -> Iterator[Issue]:
+def _component(report: Element, contract: ContractFacts) -> Iterator[Issue]:
     measure = without_version(report.get("measure", ""))
     if contract.components and measure not in contract.components:
         said = (
@@ -206,25 +171,11 @@ def _component(report: Element, contract: Terms) -> Iterator[Issue]:
         yield _warning("contract-component", said, "MeasureReport.measure")
 
 
-def _missing(contract: Terms, measures: set[str]) -> Iterator[Issue]:
+def _missing(contract: ContractFacts, measures: set[str]) -> Iterator[Issue]:
     for measure, due in contract.components.items():
         if due and measure not in measures:
             said = f"The report is settled and lists no quality report for {measure}; expected one for each component"
             yield _warning("contract-component-missing", said, "MeasureReport.evaluatedResource")
-
-
-def _changed(report: Element, before: Mapping[str, frozenset[str]]) -> Iterator[Issue]:
-    for place, group in enumerate(report.get("group", ())):
-        now = frozenset(_units(group.get("measureScore", {})))
-        for code in concept_tokens(group.get("code")):
-            then = before.get(code)
-            if now and then and now.isdisjoint(then):
-                said = (
-                    f"The metric {code} is given in {_listed(sorted(now))}; expected {_listed(sorted(then))}, "
-                    "as in the report before"
-                )
-                yield _warning("predecessor-unit", said, f"MeasureReport.group[{place}].measureScore")
-                break
 
 
 def _listed(codes: Iterable[Any]) -> str:

@@ -1,16 +1,18 @@
 """What do reports inherit from their contract, a vbp-measure `Measure`? Read once, when it is stored.
 
-Source: VBPR 1.1.0 profile vbp-measure and its extensions lob, program-model and payment-stream. `lob` may have
-a value of any type there: coded and textual ones are read, others say nothing that could be searched.
+Source: VBPR 1.1.0 profile vbp-measure and its extensions lob, program-model, payment-stream and
+contractual-status. `lob` may have a value of any type there: coded and textual ones are read, others say nothing
+that could be searched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from schemas.dates import period_bounds
 from schemas.facets import token
-from schemas.fhir import LINE_OF_BUSINESS, PAYMENT_STREAM, PROGRAM_MODEL
+from schemas.fhir import CONTRACTUAL_STATUS, LINE_OF_BUSINESS, PAYMENT_STREAM, PROGRAM_MODEL
 from schemas.outcome import refuse
 from services.publisher.derive.elements import (
     Element,
@@ -22,6 +24,8 @@ from services.publisher.derive.elements import (
 )
 from services.publisher.derive.model import ContractFacts
 from services.publisher.derive.references import without_version
+
+_ALTERNATE: Final = "contractual-alternate"
 
 
 def contract_facts(measure: Element, payer: str | None) -> ContractFacts:
@@ -47,6 +51,14 @@ def contract_facts(measure: Element, payer: str | None) -> ContractFacts:
         cohorts=_each(inner_tokens(measure, PROGRAM_MODEL, "cohort")),
         payment_streams=_each(inner_tokens(measure, PAYMENT_STREAM, "type")),
         term=_term(measure.get("effectivePeriod")),
+        metrics=_each(
+            code for group in measure.get("group", ()) for code in concept_tokens(group.get("code"))
+        ),
+        components={
+            without_version(artifact["resource"]): not _is_alternate(artifact)
+            for artifact in measure.get("relatedArtifact", ())
+            if artifact.get("type") == "composed-of" and "resource" in artifact
+        },
     )
 
 
@@ -66,3 +78,11 @@ def _lines_of_business(measure: Element) -> Iterator[str]:
 
 def _term(period: Element | None) -> tuple[str | None, str | None] | None:
     return None if period is None else period_bounds(period.get("start"), period.get("end"))
+
+
+def _is_alternate(artifact: Element) -> bool:
+    return any(
+        coding.get("code") == _ALTERNATE
+        for extension in extensions(artifact, CONTRACTUAL_STATUS)
+        for coding in extension.get("valueCodeableConcept", {}).get("coding", ())
+    )

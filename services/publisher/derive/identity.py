@@ -27,9 +27,10 @@ def quality_identity(parent: str, measure: str, report_id: str) -> str:
     return _text([orjson.Fragment(parent), without_version(measure), report_id])
 
 
-def series(contract: str, provider: str, period: Element) -> str:
-    """Return what a report and its predecessors share: contract, provider and the start of the period."""
-    return _text([contract, provider, _bounds(period)[0]])
+def parent_identity(quality: str) -> str:
+    """Return the identity of the parent that a quality report's identity names."""
+    parent: list[object] = orjson.loads(quality)[0]
+    return _text(parent)
 
 
 def _bounds(period: Element) -> tuple[str | None, str | None]:

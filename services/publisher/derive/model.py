@@ -34,8 +34,13 @@ class ContractFacts:
     program_models: tuple[str, ...] = ()
     cohorts: tuple[str, ...] = ()
     payment_streams: tuple[str, ...] = ()
+    """Empty when the contract lists none: then any will do; so with the metrics."""
     term: tuple[str | None, str | None] | None = None
     """`Measure.effectivePeriod` as `[low, high)`."""
+    metrics: tuple[str, ...] = ()
+    components: Mapping[str, bool] = field(default_factory=dict)
+    """URL of each component's measure, without a version -> whether a settled report is to have it: an
+    alternate measure may stand for another, all others are due."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.publisher.derive.model import Context, ContractFacts, Derived, Listed, Needs, ParentFacts
+from services.publisher.derive.identity import parent_identity
+from services.publisher.derive.model import Context, ContractFacts, Derived, Kind, Listed, Needs, ParentFacts
 from services.publisher.store.identifiers import as_kept
 from services.publisher.store.model import Filed
 from services.publisher.store.view import View
@@ -36,9 +37,38 @@ def for_quality(view: View, needs: Needs, parent: ParentFacts | None, former: Fi
 
 
 def parent(view: View, quality_id: str) -> ParentFacts | None:
-    """Return the performance report that listed a quality report first; `None` when none has."""
+    """Return the performance report that a quality report belongs to; `None` when none has listed it.
+
+    The one it was filed under, and before that the first that listed it. When that one was deleted it belongs to the
+    next; when there is none, it keeps what it got from the one it had: what was said of it stays true.
+    """
+    filed = view.reports.get(quality_id)
+    had = None if filed is None else _had(filed.derived)
+    if had is not None and (still := _lives(view, had)) is not None:
+        return still
     known = view.listings.get(quality_id, ())
-    return view.reports[known[0].performance].as_parent(known[0].performance) if known else None
+    return view.reports[known[0].performance].as_parent(known[0].performance) if known else had
+
+
+def _had(child: Derived) -> ParentFacts | None:
+    if child.kind is not Kind.QUALITY or child.parent is None:
+        return None
+    assert child.contract is not None
+    assert child.payer is not None
+    assert child.provider is not None
+    assert child.identity is not None
+    identity = parent_identity(child.identity)
+    return ParentFacts(child.parent, child.contract, child.payer, child.provider, identity)
+
+
+def _lives(view: View, had: ParentFacts) -> ParentFacts | None:
+    """Return the same parent as it is now; `None` when it was deleted, whatever its id has come to be since."""
+    found = view.reports.get(had.report)
+    if found is None or found.derived.kind is not Kind.PERFORMANCE:
+        return None
+    now = found.as_parent(had.report)
+    same = (now.contract, now.payer, now.provider) == (had.contract, had.payer, had.provider)
+    return now if same else None
 
 
 def waiting(view: View, quality_ids: Iterable[str]) -> Sequence[str]:

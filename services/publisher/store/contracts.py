@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from services.publisher.store.model import Contract
 from services.publisher.store.view import View
 
 _LONGEST_URL = 1000
+_FACTS = frozenset(field.name for field in fields(ContractFacts))
 
 
 def decide(view: View, measure_id: str, facts: ContractFacts) -> Contract:
@@ -68,5 +69,6 @@ def from_row(row: Any) -> Contract:
     said = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in orjson.loads(row.facts).items()
+        if name in _FACTS  # a later version of this software may say more
     }
     return Contract(row.measure_id, ContractFacts(**{**said, "payer": row.payer}))

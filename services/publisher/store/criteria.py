@@ -1,26 +1,26 @@
-"""How does a search become SQL? Terms over the tables of the index, one subquery a term. Pure.
+"""How does one term of a search become SQL? Comparisons over the columns of the index. Pure.
 
 The meaning of every comparison is that of `schemas.search.predicate`; a test holds the two together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import Any, TypeAlias, assert_never
 
 import sqlalchemy as sa
 
 from schemas.dates import moment
 from schemas.search.parameters import Modifier, SearchType
-from schemas.search.predicate import approximate, facet_name
+from schemas.search.predicate import approximate, facet_name, plain_text
 from schemas.search.values import (
     Canonical,
     Date,
     MetricScore,
-    Missing,
     Number,
     Prefix,
-    Query,
     Reference,
     Term,
     Text,
@@ -30,122 +30,120 @@ from schemas.search.values import (
 from services.publisher.store.index import (
     AFTER_ALL,
     BEFORE_ALL,
-    DATES,
-    ID,
-    IDENTIFIER,
-    LAST_UPDATED,
-    METRIC_SCORE,
-    OWN,
+    LONGEST_DATE,
+    NO_DATE,
+    STRING_HEAD,
     key,
     milliseconds,
     short,
     sortable,
 )
-from services.publisher.store.tables import date_facet, own_facet, report, score_facet, shared_facet
 
-Condition = sa.ColumnElement[bool]
-
-
-def condition(query: Query, now: datetime) -> Condition:
-    """Return what must be true of a row of `report`; `now` is what `ap` counts from."""
-    return sa.and_(sa.true(), *(_term(term, now) for term in query.terms))
+Condition: TypeAlias = sa.ColumnElement[bool]
+Columns: TypeAlias = Any
+"""The columns of a table of the index, or of an alias of it."""
 
 
-def _term(term: Term, now: datetime) -> Condition:
-    name = term.parameter.name
-    if term.modifier is Modifier.MISSING:
-        there = _there(name)
-        wanted = {value.missing for value in term.values if isinstance(value, Missing)}
-        return ~there if True in wanted else there
-    found = _found(term, now)
-    return ~found if term.modifier is Modifier.NOT else found
+def facet(columns: Columns, term: Term) -> Condition:
+    """Return what is so of an entry that satisfies a token, reference, uri or string term: one of its values."""
+    same = (_facet_value(columns, term, value) for value in term.values)
+    return sa.and_(columns.parameter == facet_name(term), sa.or_(*same))
 
 
-def _there(name: str) -> Condition:
-    """The parameter has a value, or a reference of it an identifier."""
-    if name in {ID, LAST_UPDATED}:
-        return sa.true()
-    if name == METRIC_SCORE:
-        return report.c.id.in_(sa.select(score_facet.c.report_id))
-    table = _table(name)
-    return _of(table, table.c.parameter.in_((name, name + IDENTIFIER)))
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The two columns of a date."""
+
+    low: sa.ColumnElement[int]
+    high: sa.ColumnElement[int]
+    bounded: bool = False
+    """No such date is longer than a year."""
 
 
-def _table(name: str) -> sa.Table:
-    if name in DATES:
-        return date_facet
-    return own_facet if name in OWN else shared_facet
+def date(stretch: Stretch, term: Term, now: datetime) -> Condition:
+    """Return what is so of a stretch of time that satisfies a date term; `now` is what `ap` counts from."""
+    return sa.or_(*(_date(stretch, value, now) for value in term.values if isinstance(value, Date)))
 
 
-def _of(table: sa.Table, condition: Condition) -> Condition:
-    if table is shared_facet:
-        return report.c.facet_set.in_(sa.select(shared_facet.c.facet_set).where(condition))
-    return report.c.id.in_(sa.select(table.c.report_id).where(condition))
+def score(columns: Columns, term: Term) -> Condition:
+    """Return what is so of an entry that satisfies a term on a metric and its score."""
+    return sa.or_(*(_score(columns, value) for value in term.values if isinstance(value, MetricScore)))
 
 
-def _found(term: Term, now: datetime) -> Condition:
-    """One of the values of a term has an entry."""
-    name = facet_name(term)
-    if name == ID:
-        return report.c.id.in_([value.code for value in term.values if isinstance(value, Token)])
-    if name == LAST_UPDATED:
-        return sa.or_(*(_last_updated(value, now) for value in term.values if isinstance(value, Date)))
-    if name == METRIC_SCORE:
-        return _of(score_facet, sa.or_(*(_value(score_facet, term, value, now) for value in term.values)))
-    table = _table(name)
-    any_value = sa.or_(*(_value(table, term, value, now) for value in term.values))
-    return _of(table, (table.c.parameter == name) & any_value)
+def last_updated(column: sa.ColumnElement[datetime], term: Term, now: datetime) -> Condition:
+    """Return what is so of when a version was stored."""
+    return sa.or_(*(_last_updated(column, value, now) for value in term.values if isinstance(value, Date)))
 
 
-def _value(
-    table: sa.Table, term: Term, value: Value, now: datetime
-) -> Condition:  # one return a kind of value
+def tokens(columns: Columns, values: tuple[Value, ...]) -> Condition:
+    """Return what is so of an entry with one of these codes."""
+    return sa.or_(*(_token(columns, value) for value in values if isinstance(value, Token)))
+
+
+def ids(term: Term) -> list[str]:
+    """Return the ids that an `_id` names."""
+    return [value.code for value in term.values if isinstance(value, Token) and value.code is not None]
+
+
+def _facet_value(columns: Columns, term: Term, value: Value) -> Condition:
     below = term.modifier is Modifier.BELOW
     match value:
         case Token():
-            return _token(table, value)
+            return _token(columns, value)
         case Reference(forms=forms):
-            return table.c.value.in_([key(form) for form in forms])
+            found: Condition = columns.value.in_([key(form) for form in forms])
+            return found
         case Canonical():
-            return _canonical(table, value, below=below)
+            return _canonical(columns, value, below=below)
+        case Text(text=text) if term.parameter.type is SearchType.STRING:
+            return _string(columns, text, term.modifier)
         case Text(text=text):
-            if term.parameter.type is SearchType.STRING:
-                raise AssertionError("no parameter is a string; one needs a folded column first")
-            return _starts(table.c.value, text) if below else table.c.value == key(text)
-        case Date():
-            return _date(value, now)
-        case MetricScore(metric=metric, score=score, unit=unit):
-            of_unit = sa.true() if unit is None else score_facet.c.unit == key(unit)
-            return sa.and_(_token(table, metric), _number(score), of_unit)
-        case Number():
-            raise AssertionError("no parameter of MeasureReport is a number; one needs a table first")
-        case Missing():
-            raise AssertionError("a term under :missing is no comparison")
+            same: Condition = _starts(columns.value, text) if below else columns.value == key(text)
+            return same
         case _:
-            assert_never(value)
+            raise AssertionError(f"{term.parameter.name} has no {type(value).__name__} in this table")
 
 
-def _token(table: sa.Table, wanted: Token) -> Condition:
+def _token(columns: Columns, wanted: Token) -> Condition:
     parts: list[Condition] = []
     if wanted.code is not None:
-        parts.append(table.c.value == key(wanted.code))
+        parts.append(columns.value == key(wanted.code))
     if wanted.system is not None:
-        system = key(wanted.system)
-        parts.append(table.c.system == (short(system) if table is score_facet else system))
+        parts.append(columns.system == key(wanted.system))
     return sa.and_(sa.true(), *parts)
 
 
-def _canonical(table: sa.Table, wanted: Canonical, *, below: bool) -> Condition:
-    same = table.c.value == key(wanted.url)
+def _canonical(columns: Columns, wanted: Canonical, *, below: bool) -> Condition:
+    same: Condition = columns.value == key(wanted.url)
     if wanted.version is None:
         return same
-    exact = table.c.system == wanted.version
-    return same & (exact | _starts(table.c.system, f"{wanted.version}.") if below else exact)
+    exact = columns.system == wanted.version
+    return sa.and_(same, exact | _starts(columns.system, f"{wanted.version}.") if below else exact)
 
 
-def _starts(column: sa.ColumnElement[str], text: str) -> Condition:
-    """LIKE would ignore case on SQLite and read `%` and `_`."""
-    return sa.func.substr(column, 1, len(text)) == text
+def _string(columns: Columns, text: str, modifier: Modifier | None) -> Condition:
+    if modifier is Modifier.EXACT:
+        return sa.and_(columns.value == plain_text(text)[:STRING_HEAD], columns.said == text)
+    folded = plain_text(text)
+    if modifier is Modifier.CONTAINS:
+        found: Condition = columns.system.contains(folded, autoescape=True)
+        return found
+    head = _starts(columns.value, folded[:STRING_HEAD])
+    return head if len(folded) <= STRING_HEAD else sa.and_(head, _begins(columns.system, folded))
+
+
+def _starts(column: Columns, text: str) -> Condition:
+    """A range of the index, and then the text itself: LIKE would ignore case on SQLite and read `%` and `_`."""
+    found: Condition = sa.and_(column >= text, column < text + _LAST_CHARACTER, _begins(column, text))
+    return found
+
+
+def _begins(column: sa.ColumnElement[str], text: str) -> Condition:
+    same: Condition = sa.func.substr(column, 1, len(text)) == text
+    return same
+
+
+_LAST_CHARACTER = "\U0010ffff"
 
 
 def _plain(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
@@ -153,27 +151,28 @@ def _plain(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
     return sa.type_coerce(column, sa.Text())
 
 
-def _date(wanted: Date, now: datetime) -> Condition:  # noqa: PLR0911  # one line for each of FHIR's nine prefixes
-    low, high = date_facet.c.low, date_facet.c.high
+def _date(stretch: Stretch, wanted: Date, now: datetime) -> Condition:  # noqa: PLR0911  # one line for each of FHIR's nine prefixes
+    """What is implied gives a range of an index its other end: a short date that ends late begins late."""
+    low, high, bounded = stretch.low, stretch.high, stretch.bounded
     first, last = milliseconds(wanted.low), milliseconds(wanted.high)
-    contained = sa.and_(low != BEFORE_ALL, high != AFTER_ALL, low >= first, high <= last)
     match wanted.prefix:
         case Prefix.EQ:
-            return contained
+            return sa.and_(low != BEFORE_ALL, high != AFTER_ALL, low >= first, high <= last, low < last)
         case Prefix.NE:
-            return ~contained
+            contained = sa.and_(low != BEFORE_ALL, high != AFTER_ALL, low >= first, high <= last)
+            return sa.and_(~contained, low != NO_DATE[0])
         case Prefix.GT:
-            return high > last
+            return sa.and_(high > last, low > last - LONGEST_DATE) if bounded else high > last
         case Prefix.LT:
             return low < first
         case Prefix.GE:
-            return high > first
+            return sa.and_(high > first, low > first - LONGEST_DATE) if bounded else high > first
         case Prefix.LE:
             return low < last
         case Prefix.SA:
-            return sa.and_(low != BEFORE_ALL, low >= last)
+            return sa.and_(low != BEFORE_ALL, low != NO_DATE[0], low >= last)
         case Prefix.EB:
-            return sa.and_(high != AFTER_ALL, high <= first)
+            return sa.and_(high != AFTER_ALL, high != NO_DATE[1], high <= first)
         case Prefix.AP:
             start, end = (milliseconds(bound) for bound in approximate(wanted, now))
             return sa.and_(low < end, high > start)
@@ -181,9 +180,9 @@ def _date(wanted: Date, now: datetime) -> Condition:  # noqa: PLR0911  # one lin
             assert_never(wanted.prefix)
 
 
-def _last_updated(wanted: Date, now: datetime) -> Condition:  # noqa: PLR0911  # as `_date`
+def _last_updated(at: sa.ColumnElement[datetime], wanted: Date, now: datetime) -> Condition:  # noqa: PLR0911  # as `_date`
     """The moment a version was stored: one millisecond, `[at, at + 1)`."""
-    at, low, high = report.c.last_updated, moment(wanted.low), moment(wanted.high)
+    low, high = moment(wanted.low), moment(wanted.high)
     match wanted.prefix:
         case Prefix.EQ:
             return sa.and_(at >= low, at < high)
@@ -204,8 +203,19 @@ def _last_updated(wanted: Date, now: datetime) -> Condition:  # noqa: PLR0911  #
             assert_never(wanted.prefix)
 
 
-def _number(wanted: Number) -> Condition:  # noqa: PLR0911  # one line for each of FHIR's prefixes
-    number, value = _plain(score_facet.c.number), sortable(wanted.value)
+def _score(columns: Columns, wanted: MetricScore) -> Condition:
+    parts = [_number(columns, wanted.score)]
+    if wanted.metric.code is not None:
+        parts.append(columns.value == key(wanted.metric.code))
+    if wanted.metric.system is not None:
+        parts.append(columns.system == short(key(wanted.metric.system)))
+    if wanted.unit is not None:
+        parts.append(columns.unit == key(wanted.unit))
+    return sa.and_(*parts)
+
+
+def _number(columns: Columns, wanted: Number) -> Condition:  # noqa: PLR0911  # one line for each of FHIR's prefixes
+    number, value = _plain(columns.number), sortable(wanted.value)
     within = sa.and_(number >= sortable(wanted.low), number < sortable(wanted.high))
     match wanted.prefix:
         case Prefix.EQ:
@@ -225,3 +235,16 @@ def _number(wanted: Number) -> Condition:  # noqa: PLR0911  # one line for each 
             return number.between(sortable(wanted.value - slack), sortable(wanted.value + slack))
         case _:
             assert_never(wanted.prefix)
+
+
+Probe: TypeAlias = Callable[[Columns], Condition]
+
+
+def there(table: sa.Table, row: Callable[[Columns], Condition], entry: Probe) -> Condition:
+    """Return that `table` has an entry for the row at hand; looked up row by row, whatever a planner thinks.
+
+    `row` ties an entry to the row. A subquery that gives a value is never turned into a join.
+    """
+    one = table.alias()
+    found = sa.select(sa.literal(1)).select_from(one).where(row(one.c), entry(one.c)).limit(1)
+    return found.scalar_subquery().is_not(None)

@@ -12,12 +12,18 @@ from schemas.outcome import FhirError, Issue, refuse
 from schemas.raw_json import splice
 from services.principal import Principal
 from services.publisher.derive import StageMapping
-from services.publisher.store import contracts, identifiers, reports
+from services.publisher.derive.found_by import found_by
+from services.publisher.store import contracts, deletions, identifiers, reports
+from services.publisher.store.index import index_other
 from services.publisher.store.model import Current, Effect, Stored, Write, Written
 from services.publisher.store.plan import Planned, Request, in_place, together
 from services.publisher.store.references import manager_of
 from services.publisher.store.rows import Rows
 from services.publisher.store.view import View
+
+
+class OvertakenError(Exception):
+    """A patch was applied to a version that is not the current one any more: it is to be applied anew."""
 
 
 @dataclass(slots=True)
@@ -38,6 +44,7 @@ class Batch:
 
         Raises:
             FhirError: nothing of the request is accepted, and later ones see nothing of it.
+            OvertakenError: the same, and it may be accepted once its patches are applied anew.
         """
         step = _Step(self, request, Rows())
         try:
@@ -83,11 +90,15 @@ class _Step:
 
     def _one(self, planned: Planned, found: Current | None) -> Written:
         write, view = planned.write, self.batch.view
-        if found is not None:
+        if found is not None and not view.current[write.type, found.id].deleted:
             return Written(view.version(found), Effect.UNCHANGED)
         current = None if write.creates else view.current.get((write.type, write.id))
         _check_rights(self.request.principal, write, current)
         _check_match(write, current)
+        if write.deletes:
+            return self._gone(planned, current)
+        if write.patches not in {None, 0 if current is None or current.deleted else current.version}:
+            raise OvertakenError
         if current is not None and not current.deleted and current.content_hash == planned.content:
             return Written(view.version(current), Effect.UNCHANGED)
         return self._new(planned, current)
@@ -114,6 +125,22 @@ class _Step:
         self._note(planned, stored, current, interaction)
         return Written(stored, Effect.CREATED if new else Effect.UPDATED, tuple(issues))
 
+    def _gone(self, planned: Planned, current: Current | None) -> Written:
+        write, now = planned.write, self.batch.now
+        if current is None or current.deleted:
+            there, at = (0, now) if current is None else (current.version, current.last_updated)
+            return Written(Stored(write.type, write.id, there, at, b"", deleted=True), Effect.ABSENT)
+        stored = Stored(write.type, write.id, current.version + 1, now, b"", deleted=True)
+        deletions.decide(
+            self.batch.view,
+            self.rows,
+            stored,
+            new_id=self.batch.new_id,
+            traceparent=self.request.traceparent,
+        )
+        self._note(planned, stored, current, "delete")
+        return Written(stored, Effect.DELETED)
+
     def _other(self, planned: Planned) -> None:
         write, view = planned.write, self.batch.view
         rows = identifiers.rows(write.type, write.id, write.resource)
@@ -126,6 +153,8 @@ class _Step:
             contract = contracts.decide(view, write.id, planned.contract)
             self.rows.contracts[contract.facts.key] = contracts.row(contract)
         self.rows.identifiers[write.type, write.id] = rows
+        values = found_by(write.resource, self.batch.base_url)
+        self.rows.others[write.type, write.id] = index_other(write.type, write.id, values)
 
     def _note(self, planned: Planned, stored: Stored, current: Current | None, action: Interaction) -> None:
         client = self.request.principal.client
@@ -133,7 +162,7 @@ class _Step:
             stored.type,
             stored.id,
             stored.version,
-            deleted=False,
+            deleted=stored.deleted,
             owner=client if current is None else current.owner,
             content_hash=planned.content,
             last_updated=stored.last_updated,
@@ -142,9 +171,10 @@ class _Step:
         key = {
             "type": stored.type, "id": stored.id, "version": stored.version, "last_updated": stored.last_updated,
         }  # fmt: skip
-        self.rows.versions.append({**key, "interaction": action, "client": client, "body": stored.body})
+        body = None if stored.deleted else stored.body
+        self.rows.versions.append({**key, "interaction": action, "client": client, "body": body})
         self.rows.current[stored.type, stored.id] = {
-            **key, "deleted": False, "owner": now.owner, "content_hash": now.content_hash,
+            **key, "deleted": now.deleted, "owner": now.owner, "content_hash": now.content_hash,
         }  # fmt: skip
         self.rows.audit.append(
             {

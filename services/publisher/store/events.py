@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.event import Interaction, Stage, event_type
+from services.publisher.derive.elements import Element
 from services.publisher.derive.model import Derived
 
 
@@ -36,6 +37,7 @@ class Change:
     report_id: str
     version: int
     interaction: Interaction
+    report: Element
     derived: Derived
     facets: str
     """JSON, of `derived`."""
@@ -43,6 +45,16 @@ class Change:
     event_id: str
     now: datetime
     traceparent: str | None
+
+    @property
+    def deletes(self) -> bool:
+        """Tell whether the report is deleted."""
+        return self.interaction == "delete"
+
+    @property
+    def body_version(self) -> int:
+        """The version whose bytes the event carries: its own, or of a deletion the last there was."""
+        return self.version - 1 if self.deletes else self.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,8 @@ class Succession:
     previous: tuple[Stage, str] | None
     """Stage and facets."""
     takes_over: bool
+    leaves: bool = False
+    """Nothing stands for the identity any more."""
 
 
 def succession(
@@ -69,6 +83,21 @@ def succession(
     return Succession(own if superseded else (current.stage, current.facets), takes_over=not superseded)
 
 
+def follows(change: Change, current: Generation | None) -> Succession:
+    """Decide what a change supersedes, given the current generation of its identity.
+
+    A deletion supersedes the version it takes away. If that stood for its identity nothing does from now on: what it
+    had superseded itself does not come back unasked, and the next report of the identity begins anew.
+    """
+    identity, former = change.derived.identity, change.former
+    assert identity is not None
+    if not change.deletes:
+        return succession(change.report_id, identity, current, former)
+    assert former is not None
+    stood = current is not None and current.report_id == change.report_id
+    return Succession((former.stage, former.facets), takes_over=False, leaves=stood)
+
+
 def identities(change: Change) -> set[str]:
     """Return the identities whose generations decide about a change, and may change with it."""
     former = None if change.former is None else change.former.identity
@@ -80,11 +109,13 @@ def event_row(change: Change, follows: Succession) -> dict[str, Any]:
     previous = follows.previous
     return {
         "event_id": change.event_id,
-        "event_type": event_type(change.derived.stage, previous and previous[0], deleted=False).value,
+        "event_type": event_type(
+            change.derived.stage, previous and previous[0], deleted=change.deletes
+        ).value,
         "contract": change.derived.contract,
         "report_id": change.report_id,
         "version": change.version,
-        "body_version": change.version,
+        "body_version": change.body_version,
         "interaction": change.interaction,
         "accepted_at": change.now,
         "facets": change.facets,

@@ -6,7 +6,7 @@ The caller holds the locks on the resources and the contents that the batch writ
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -21,6 +21,7 @@ from services.publisher.store.events import Change, Generation, identities
 from services.publisher.store.model import REPORT, Contract, Filed, Listing
 from services.publisher.store.plan import Planned, Request, payer_of
 from services.publisher.store.references import manager_of
+from services.publisher.store.referrers import referrers
 from services.publisher.store.statements import among
 from services.publisher.store.tables import contract, generation, identifier, listing, report, resource
 from services.publisher.store.view import View
@@ -89,7 +90,10 @@ def _wanted(requests: Iterable[Request], base_url: str) -> _Wanted:
 
 def _of_write(out: _Wanted, request: Request, planned: Planned, base_url: str) -> None:
     write, needs = planned.write, planned.needs
-    if needs is not None:
+    if write.deletes:
+        out.measures.update([write.id] if write.type == "Measure" else ())
+        out.organisations.update(_local(f"{write.type}/{write.id}"))
+    elif needs is not None:
         out.organisations.update(needs.organisations)
         out.tokens.update(needs.identifiers)
         out.listed.update(needs.lists)
@@ -123,6 +127,10 @@ async def gather(tx: Connection, requests: Sequence[Request], base_url: str) -> 
     await _contracted(tx, view, wanted)
     await _parties(tx, view, wanted, base_url)
     await _answers(tx, view, requests)
+    for request in requests:
+        leaving = [each.write for each in request.planned if each.write.deletes]
+        if any(write.type != REPORT for write in leaving):
+            view.referrers.update(await referrers(tx, leaving, base_url))
     return view
 
 
@@ -150,18 +158,26 @@ async def _filed(tx: Connection, view: View, wanted: _Wanted) -> None:
     ids = {*wanted.updates.get(REPORT, ()), *wanted.listed, *listing_}
     if not ids:
         return
-    for row in await tx.execute(_reports, {"ids": sorted(ids)}):
-        view.reports[row.id] = _from_row(row)
+    await _reports_of(tx, view, ids)
+    # Mostly none: whoever belongs to a report is mostly listed by it.
+    parents = {each.derived.parent for each in view.reports.values() if each.derived.parent is not None}
+    await _reports_of(tx, view, parents - view.reports.keys())
     waiting = [each for each in wanted.listed if (known := view.reports.get(each)) and known.derived.waits]
     if waiting:
         for stored in await versions.histories(tx, REPORT, waiting):
-            view.histories[stored.id] = (*view.histories.get(stored.id, ()), stored)
+            view.histories[stored.id] = () if stored.deleted else (*view.histories.get(stored.id, ()), stored)
+
+
+async def _reports_of(tx: Connection, view: View, ids: Collection[str]) -> None:
+    if ids:
+        for row in await tx.execute(_reports, {"ids": sorted(ids)}):
+            view.reports[row.id] = _from_row(row)
 
 
 async def _contracted(tx: Connection, view: View, wanted: _Wanted) -> None:
     of_reports = {each.derived.contract for each in view.reports.values()}
     keys = {*wanted.contracts, *(each for each in of_reports if each is not None)}
-    if not keys:
+    if not keys and not wanted.measures:
         return
     asked = {"keys": sorted(keys), "measures": sorted(wanted.measures)}
     for row in await tx.execute(_contracts, asked):
@@ -233,16 +249,17 @@ async def generations(tx: Connection, changes: Sequence[Change]) -> dict[str, Ge
     return {row.identity: Generation(row.report_id, Stage(row.stage), row.facets) for row in rows}
 
 
-async def contracts_of(tx: Connection, quality_ids: Iterable[str]) -> set[str]:
-    """Return the contracts of the performance reports that have listed these."""
-    rows = await tx.execute(_contracts_of, {"ids": sorted(set(quality_ids))})
-    return set(rows.scalars())
+async def contracts_of(tx: Connection, report_ids: Iterable[str]) -> set[str]:
+    """Return the contracts of these reports, and of the performance reports that have listed them."""
+    rows = await tx.execute(_contracts_of, {"ids": sorted(set(report_ids))})
+    return {each for each in rows.scalars() if each is not None}
 
 
-_contracts_of = (
+_contracts_of = sa.union(
+    sa.select(report.c.contract).where(among(report.c.id, "ids")),
     sa.select(report.c.contract)
     .join(listing, listing.c.performance_id == report.c.id)
-    .where(among(listing.c.quality_id, "ids"))
+    .where(among(listing.c.quality_id, "ids")),
 )
 
 

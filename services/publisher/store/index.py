@@ -12,19 +12,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import orjson
 
 from schemas.dates import END_OF_TIME, moment
 from schemas.facets import Facets, FacetValue
 from schemas.search.parameters import ALL, SearchType
+from schemas.search.predicate import plain_text
+from schemas.search.resources import PARAMETERS
 from services.database import micros
 
 BEFORE_ALL: Final = -(1 << 53)
 """The low bound of a date without a beginning."""
 AFTER_ALL: Final = 1 << 53
 """The high bound of a date without an end."""
+
+NO_DATE: Final = (AFTER_ALL, BEFORE_ALL)
+"""The bounds of a date that is not there: no date can be compared with it, and it is sorted last."""
 
 IDENTIFIER: Final = ":identifier"
 """Ends the parameter of the identifiers that stand in references."""
@@ -37,21 +42,34 @@ METRIC: Final = "metric"
 METRIC_SCORE: Final = "metric-score"
 
 DATES: Final = frozenset(each.name for each in ALL if each.type is SearchType.DATE) - {LAST_UPDATED}
+MANY_DATES: Final = DATES - {"date", "period"}
+"""Dates that a report may have several of; the other two stand in its own row."""
 
 _OWN = ("identifier", "evaluated-resource", "patient", "subject", "_source")
 OWN: Final = frozenset(name + end for name in _OWN for end in ("", IDENTIFIER))
 """Parameters whose values hardly two reports share."""
 
+_EVERY = tuple(each for parameters in PARAMETERS.values() for each in parameters.values())
 _PIECED: Final = frozenset(
-    {each.name for each in ALL if each.type is SearchType.TOKEN or each.canonical}
-    | {each.name + IDENTIFIER for each in ALL if each.type is SearchType.REFERENCE}
+    {each.name for each in _EVERY if each.type is SearchType.TOKEN or each.canonical}
+    | {each.name + IDENTIFIER for each in _EVERY if each.type is SearchType.REFERENCE}
 )
+_TOKENS: Final = frozenset(name for name in OWN if name == "identifier" or name.endswith(IDENTIFIER))
+HAS: Final = "has"
+"""The parameter under which a set tells which of the others have values, and in which systems: no parameter's name."""
+
 SHARED: Final = frozenset(
     {each.name for each in ALL}
     | {each.name + IDENTIFIER for each in ALL if each.type is SearchType.REFERENCE}
 ) - {ID, LAST_UPDATED, METRIC_SCORE, *DATES, *OWN}
 """All others that can be asked."""
-_CANONICAL: Final = frozenset(each.name for each in ALL if each.canonical)
+_CANONICAL: Final = frozenset(each.name for each in _EVERY if each.canonical)
+
+LONGEST_DATE: Final = 366 * 86_400_000
+"""In milliseconds: a FHIR date names a year at most."""
+
+STRING_HEAD: Final = 200
+"""Characters of a string that an index holds; no row of one grows too large, whatever the characters."""
 
 Row: TypeAlias = tuple[str | int, ...]
 """Values of one row of the index, in the order of its table's columns, without the report or the set."""
@@ -67,6 +85,10 @@ class Indexed:
     own: frozenset[Row] = frozenset()
     dates: frozenset[Row] = frozenset()
     scores: frozenset[Row] = frozenset()
+    date: tuple[int, int] = NO_DATE
+    """When the report was generated: `[low, high)`."""
+    period: tuple[int, int] = NO_DATE
+    """Its period."""
 
 
 def index(facets: Facets) -> Indexed:
@@ -77,15 +99,62 @@ def index(facets: Facets) -> Indexed:
         if name in SHARED:
             shared += [_text(name, value) for value in _texts(values)]
         elif name in OWN:
-            own += [_text(name, value) for value in _texts(values)]
+            found = [_text(name, value) for value in _texts(values)]
+            own += found
+            shared.append((HAS, name, ""))
+            if name in _TOKENS:
+                shared += [(HAS, name, system) for _, _, system in found]
+        elif name in DATES or name == METRIC_SCORE:
+            shared.append((HAS, name, ""))
     rows = tuple(sorted(set(shared)))
     return Indexed(
         _name(rows),
         rows,
         frozenset(own),
-        frozenset(row for name in DATES & facets.keys() for row in _dates(name, facets[name])),
+        frozenset(row for name in MANY_DATES & facets.keys() for row in _dates(name, facets[name])),
         frozenset(map(_score, facets.get(METRIC_SCORE, ()))),
+        _only(facets.get("date")),
+        _only(facets.get("period")),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedOther:
+    """What the index says of one Measure, Organization or Group: rows of `resource_facet` and `resource_date`."""
+
+    facets: Sequence[dict[str, Any]]
+    dates: Sequence[dict[str, Any]]
+
+
+def index_other(kind: str, logical_id: str, facets: Facets) -> IndexedOther:
+    """Return the rows of a resource that can be found by these values."""
+    of_resource = {"type": kind, "id": logical_id}
+    found: set[tuple[str, str, str, str]] = set()
+    dates: set[Row] = set()
+    for name, values in facets.items():
+        parameter = PARAMETERS[kind].get(name)
+        if parameter is not None and parameter.type is SearchType.DATE:
+            dates |= set(_dates(name, values))
+        elif parameter is not None and parameter.type is SearchType.STRING:
+            found |= {
+                (name, folded[:STRING_HEAD], folded, text)
+                for text in _texts(values)
+                for folded in (plain_text(text),)
+            }
+        else:
+            found |= {(*_text(name, value), "") for value in _texts(values)}
+    named = ("parameter", "value", "system", "said")
+    return IndexedOther(
+        [{**of_resource, **dict(zip(named, row, strict=True))} for row in sorted(found)],
+        [
+            {**of_resource, "parameter": name, "low": low, "high": high}
+            for name, low, high in sorted(dates, key=str)
+        ],
+    )
+
+
+def _only(dates: Sequence[FacetValue] | None) -> tuple[int, int]:
+    return _bounds(dates[0]) if dates else NO_DATE
 
 
 @lru_cache(maxsize=1024)
@@ -107,13 +176,16 @@ def _text(name: str, value: str) -> tuple[str, str, str]:
 
 
 def _dates(name: str, values: Iterable[FacetValue]) -> Iterator[Row]:
-    for bounds in values:
-        low, high = bounds[0], bounds[1]
-        yield (
-            name,
-            BEFORE_ALL if low is None else milliseconds(low),
-            AFTER_ALL if high is None else milliseconds(high),
-        )
+    for each in values:
+        yield (name, *_bounds(each))
+
+
+def _bounds(value: FacetValue) -> tuple[int, int]:
+    low, high = value[0], value[1]
+    return (
+        BEFORE_ALL if low is None else milliseconds(low),
+        AFTER_ALL if high is None else milliseconds(high),
+    )
 
 
 @lru_cache(maxsize=8192)  # the dates of a payer's reports are a handful

@@ -3,7 +3,8 @@
 PostgreSQL: advisory locks that end with the transaction, so a name that has no row yet can be locked too.
 SQLite: the transaction itself is the lock, and there is nothing to do.
 
-The order is content, then resources, then contracts. The lock on a contract is held while its events get
+The order is parties, then content, then resources, then contracts. All who write share the lock on parties; who
+deletes an Organization, a Group or a Measure has it alone, so that nobody comes to refer to it meanwhile. The lock on a contract is held while its events get
 their outbox numbers, which makes number order commit order within a contract. The lock on a report stops a
 quality report and the performance report that lists it from missing each other.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -28,10 +30,17 @@ class Rank(IntEnum):
     CONTRACT = 3
 
 
+PARTIES_ALONE: Final = -1
+"""The lock on parties, for one who lets nobody else have it."""
+PARTIES: Final = 0
+"""The same, shared."""
 _BITS = 60
-_TAKE = sa.text("SELECT pg_advisory_xact_lock(key) FROM unnest(:keys) AS key").bindparams(
-    sa.bindparam("keys", type_=postgresql.ARRAY(sa.BigInteger))
-)
+_TAKE = sa.text(
+    "SELECT CASE key"
+    f" WHEN {PARTIES_ALONE} THEN pg_advisory_xact_lock({PARTIES})::text"
+    f" WHEN {PARTIES} THEN pg_advisory_xact_lock_shared({PARTIES})::text"
+    " ELSE pg_advisory_xact_lock(key)::text END FROM unnest(:keys) AS key"
+).bindparams(sa.bindparam("keys", type_=postgresql.ARRAY(sa.BigInteger)))
 
 
 def lock(rank: Rank, name: str) -> int:

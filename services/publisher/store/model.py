@@ -18,21 +18,26 @@ REPORT = "MeasureReport"
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One resource to be created or updated, as it was sent; its structure and profile are checked."""
+    """One resource to be created, updated or deleted, as it was sent; its structure and profile are checked."""
 
     type: str
     id: str
-    """The id in the URL of an update; for a create a fresh one."""
+    """The id in the URL; for a create, or where a search tells it, a fresh one."""
     creates: bool
-    """Tells a POST from a PUT."""
+    """Tells a POST from all others."""
     text: bytes
-    """The resource as sent."""
+    """The resource as sent; of a deletion nothing, of a patch what it makes of the version it was applied to."""
     resource: Mapping[str, Any]
     """The same, parsed."""
+    deletes: bool = False
     kind: Kind | None = None
     """Of a MeasureReport."""
     if_match: int | None = None
-    """The version that an update expects to replace."""
+    """The version that an update or deletion expects to replace."""
+    patches: int | None = None
+    """The version that a patch was applied to; it is applied anew to any other."""
+    search: str | None = None
+    """The search that tells which resource is meant, of a conditional update or deletion."""
     if_none_exist: str | None = None
     """The search that must find nothing, for a create."""
     full_url: str | None = None
@@ -47,6 +52,9 @@ class Effect(StrEnum):
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
+    DELETED = "deleted"
+    ABSENT = "absent"
+    """There was nothing to delete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ class Written:
     """The answer to one write: durable by the time anyone sees it."""
 
     stored: Stored
+    """Where the resource stands now; version 0 when there is none and never was."""
     effect: Effect
     issues: tuple[Issue, ...] = ()
     """What the sender should know though the write succeeded."""

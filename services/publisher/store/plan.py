@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.outcome import FhirError
 from services.principal import Principal
@@ -13,7 +13,9 @@ from services.publisher.derive.model import ContractFacts, Kind, Needs
 from services.publisher.store.content import same_as
 from services.publisher.store.model import REPORT, Write
 
-_ORDER = {"Organization": 0, "Group": 1, "Measure": 2}
+_ORDER = {"Organization": 0, "Group": 1, "Measure": 2, REPORT: 3}
+_NOTHING = ""
+"""Hash of what a deletion says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,14 @@ class Planned:
 
     @property
     def order(self) -> int:
-        """What others refer to comes first; of the reports of one request, the parents."""
-        if self.write.type == REPORT:
-            return 4 if self.write.kind is Kind.QUALITY else 3
-        return _ORDER[self.write.type]
+        """What others refer to comes first; of the reports of one request, the parents. Deletions before all that.
+
+        R4's order (http, transaction: DELETE, POST, PUT and PATCH) as far as it can be told apart: what is created
+        and what is updated comes to the same in any order of the two.
+        """
+        if self.write.deletes:
+            return -1 - _ORDER[self.write.type]
+        return 4 if self.write.kind is Kind.QUALITY else _ORDER[self.write.type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ def plan(write: Write, principal: Principal, base_url: str, found: str | None = 
     Raises:
         FhirError: 422 when the write can be seen to be wrong without looking anything up.
     """
+    if write.deletes:
+        return Planned(write, _NOTHING)
     content = same_as(write.text, write.resource)
     try:
         if write.type == REPORT:
@@ -83,7 +91,11 @@ def in_place(error: FhirError, write: Write) -> FhirError:
     """Return the error with its issues where the write stands in its Bundle."""
     if write.where is None:
         return error
-    issues = (issue.under(write.where) for issue in error.issues)
+    # A deletion sends nothing that could be pointed into.
+    issues = (
+        replace(issue, expression=write.where) if write.deletes else issue.under(write.where)
+        for issue in error.issues
+    )
     return FhirError(error.status, *issues, headers=error.headers)
 
 

@@ -14,7 +14,7 @@ from schemas.facets import Facets
 from schemas.outcome import FhirError, Issue, refuse
 from services.publisher.derive import StageMapping, derive, needs
 from services.publisher.derive.model import Context, Derived, Kind, Needs, ParentFacts
-from services.publisher.store import context, contracts
+from services.publisher.store import context, contracts, remarks
 from services.publisher.store.events import Change, Former
 from services.publisher.store.index import Indexed, index
 from services.publisher.store.model import Contract, Filed, Listing, Stored
@@ -25,8 +25,7 @@ from services.settings import HEADER_ROOM
 WAITS = Issue(
     "warning",
     "incomplete",
-    "the report is stored and waits: no performance report lists it in evaluatedResource yet; "
-    "its events follow that report's",
+    "the report waits: no performance report lists it in evaluatedResource yet; its events follow that report's",
     "MeasureReport",
     "report-waits",
 )
@@ -85,7 +84,7 @@ def decide(view: View, rows: Rows, version: NewVersion, rules: Rules) -> Sequenc
         _list(view, rows, report_id, wanted.lists)
         for child in waiting:
             _release(view, rows, _Parent(report_id, filed), child, version, rules)
-    return ()
+    return remarks.on_contract(view, version.resource, filed.derived)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +159,10 @@ def _file(view: View, rows: Rows, report_id: str, new: _New, former: Filed | Non
         "facets": new.text,
         "facet_set": new.index.facet_set,
         "last_updated": new.stored.last_updated,
+        "date_low": new.index.date[0],
+        "date_high": new.index.date[1],
+        "period_low": new.index.period[0],
+        "period_high": new.index.period[1],
     }
     if former is None:
         rows.file(report_id, Filing(row, new.index))
@@ -182,6 +185,7 @@ def _change(version: NewVersion, filed: _New, former: Former | None, rules: Rule
         version.stored.id,
         version.stored.version,
         version.interaction,
+        version.resource,
         filed.derived,
         filed.text,
         former,

@@ -35,7 +35,7 @@ class Resolved:
 
 def asks(writes: Sequence[Write]) -> bool:
     """Tell whether what these writes say, or where they go, depends on a search or on each other's ids."""
-    if any(write.if_none_exist is not None for write in writes):
+    if any(write.if_none_exist is not None or write.search is not None for write in writes):
         return True
     names = [write.full_url.encode() for write in writes if write.full_url]
     return any(
@@ -57,8 +57,8 @@ async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url:
         FhirError: 412 when a conditional reference or `ifNoneExist` does not find what it must; 422 for a
             temporary reference that no entry answers to. All findings at once.
     """
+    writes, issues = await _all_meant(tx, writes, base_url)
     names = {write.full_url: f"{write.type}/{write.id}" for write in writes if write.full_url}
-    issues: list[tuple[int, Issue]] = []
     resolved: dict[int, Resolved] = {}
     for place in sorted(range(len(writes)), key=lambda place: _depth(writes[place])):
         write = writes[place]
@@ -75,6 +75,7 @@ async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url:
         if write.full_url and (there := searched or await _repeated(tx, write, owner)) is not None:
             names[write.full_url] = f"{write.type}/{there}"
         resolved[place] = Resolved(write, searched)
+    issues += [(400, issue) for issue in _twice([each.write for each in resolved.values()])]
     if issues:
         raise FhirError(min(status for status, _ in issues), *(issue for _, issue in issues))
     return [resolved[place] for place in range(len(writes))]
@@ -100,6 +101,62 @@ async def _searched(tx: Connection, write: Write, base_url: str) -> str | None:
         said = f"If-None-Exist {write.if_none_exist!r} finds several {write.type}s, expected none or one"
         raise FhirError(412, Issue("error", "conflict", said, write.where))
     return found[0] if found else None
+
+
+async def _all_meant(
+    tx: Connection, writes: Sequence[Write], base_url: str
+) -> tuple[Sequence[Write], list[tuple[int, Issue]]]:
+    """Settle which resources the writes mean; before their references, which may name them."""
+    meant: list[Write] = []
+    issues: list[tuple[int, Issue]] = []
+    for write in writes:
+        try:
+            meant.append(await _meant(tx, write, base_url))
+        except FhirError as error:
+            issues += [(error.status, issue) for issue in error.issues]
+            meant.append(write)
+    return meant, issues
+
+
+async def _meant(tx: Connection, write: Write, base_url: str) -> Write:
+    """Return a conditional update or deletion of what its search finds: a create, when that is nothing.
+
+    Source: FHIR R4 http.html, conditional update and conditional delete.
+    """
+    if write.search is None:
+        return write
+    found = await search.matching(tx, write.type, write.search, base_url)
+    if len(found) > 1:
+        said = f"{write.type}?{write.search} finds several, expected none or one"
+        raise FhirError(412, Issue("error", "conflict", said, write.where))
+    if write.deletes:
+        return replace(write, id=found[0] if found else "")
+    sent = write.resource.get("id")
+    if found and sent not in {None, found[0]}:
+        said = f"the id is {sent!r}; expected none, or {found[0]!r}, which {write.type}?{write.search} finds"
+        raise FhirError(400, Issue("error", "invalid", said, f"{write.where or write.type}.id"))
+    if found:
+        return replace(write, id=found[0])
+    if sent is None:
+        return replace(write, creates=True)
+    if any(not each.deleted for each in await versions.current(tx, write.type, [sent])):
+        said = f"{write.type}?{write.search} finds nothing, and {write.type}/{sent} is another one"
+        raise FhirError(409, Issue("error", "conflict", said, f"{write.where or write.type}.id"))
+    return replace(write, id=sent)
+
+
+def _twice(writes: Sequence[Write]) -> Iterator[Issue]:
+    """Yield an issue for each write to what another one writes to as well, told by a search."""
+    seen: set[tuple[str, str]] = set()
+    for write in sorted(writes, key=lambda each: each.search is not None):
+        if write.creates or not write.id:
+            continue
+        if (write.type, write.id) in seen and write.search is not None:
+            said = (
+                f"{write.type}?{write.search} is {write.type}/{write.id}, which another entry names as well"
+            )
+            yield Issue("error", "duplicate", said, write.where)
+        seen.add((write.type, write.id))
 
 
 async def _repeated(tx: Connection, write: Write, owner: str) -> str | None:

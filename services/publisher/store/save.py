@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from schemas.outcome import Issue
 from services.database import Connection
-from services.publisher.store import gather
-from services.publisher.store.events import Generation, event_row, succession
+from services.publisher.store import gather, remarks
+from services.publisher.store.events import Generation, event_row, follows
 from services.publisher.store.index import Row
 from services.publisher.store.model import Placing
+from services.publisher.store.predecessors import earlier
 from services.publisher.store.rows import Rows
 from services.publisher.store.statements import add_missing, delete, insert, upsert
 from services.publisher.store.tables import (
@@ -27,32 +29,48 @@ from services.publisher.store.tables import (
     own_facet,
     report,
     resource,
+    resource_date,
+    resource_facet,
     resource_version,
     score_facet,
+    set_pruning,
     shared_facet,
 )
 
 _MOST_KNOWN: Final = 50_000
 
-_forget_identifiers = (
-    identifier.delete()
-    .where(identifier.c.type == sa.bindparam("of_type"))
-    .where(identifier.c.id == sa.bindparam("of_id"))
-)
+
+def _forget(table: sa.Table) -> sa.Delete:
+    return table.delete().where(table.c.type == sa.bindparam("of_type"), table.c.id == sa.bindparam("of_id"))
+
+
+_round = sa.select(set_pruning.c.round).where(set_pruning.c.id == 1).with_for_update(read=True)
+_forget_identifiers = _forget(identifier)
+_forget_others = {table: _forget(table) for table in (resource_facet, resource_date)}
+_forget_listings = listing.delete().where(listing.c.performance_id == sa.bindparam("of_performance"))
 
 
 @dataclass(slots=True)
 class KnownSets:
-    """Names of the sets that are known to stand in `shared_facet`: no set is ever removed."""
+    """Names of the sets that are known to stand in `shared_facet`, until any set is removed (`set_pruning`)."""
 
     _names: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    _round: int = -1
+
+    def begin(self, round_: int) -> None:
+        """Forget everything if sets have been removed since it was learned."""
+        if round_ != self._round:
+            self._names.clear()
+            self._round = round_
 
     def __contains__(self, name: str) -> bool:
         """Tell whether a set is there; one that is not known may be there as well."""
         return name in self._names
 
-    def add(self, names: Iterable[str]) -> None:
-        """Know sets, once what stored them is committed."""
+    def add(self, names: Iterable[str], round_: int) -> None:
+        """Know sets, once what stored them in that round of pruning is committed."""
+        if round_ != self._round:
+            return
         for name in names:
             self._names[name] = None
         while len(self._names) > _MOST_KNOWN:
@@ -65,21 +83,29 @@ class Saved:
 
     sets: Collection[str]
     """Names of sets that are in the index."""
+    round: int
+    """Of pruning, in which they are."""
     placed: int
     """How many events have their place in the log."""
+    remarks: Mapping[tuple[str, int], Sequence[Issue]]
+    """What to tell the senders of some reports, by id and version."""
 
 
 async def save(tx: Connection, rows: Rows, known: KnownSets, placing: Placing | None) -> Saved:
     """Write the rows; `placing` gives the events their places, else they wait for the relay."""
     await insert(tx, resource_version, rows.versions)
     await upsert(tx, resource, [rows.current[each] for each in sorted(rows.current)])
-    await upsert(tx, contract, [rows.contracts[each] for each in sorted(rows.contracts)])
+    await delete(tx, contract, [{"key": each} for each, row in sorted(rows.contracts.items()) if row is None])
+    await upsert(tx, contract, [row for _, row in sorted(rows.contracts.items()) if row is not None])
     await _identifiers(tx, rows)
-    placed = await _events(tx, rows, placing)
-    sets = await _reports(tx, rows, known)
+    await _others(tx, rows)
+    placed, said = await _events(tx, rows, placing)
+    round_, sets = await _reports(tx, rows, known)
+    if rows.unlisted:
+        await tx.execute(_forget_listings, [{"of_performance": each} for each in sorted(rows.unlisted)])
     await insert(tx, listing, rows.listings)
     await insert(tx, audit, rows.audit)
-    return Saved(sets, placed)
+    return Saved(sets, round_, placed, said)
 
 
 async def _identifiers(tx: Connection, rows: Rows) -> None:
@@ -91,26 +117,48 @@ async def _identifiers(tx: Connection, rows: Rows) -> None:
         )
 
 
-async def _events(tx: Connection, rows: Rows, placing: Placing | None) -> int:
-    """Number the events in their order, and note which report stands for each identity; return how many are placed.
+async def _others(tx: Connection, rows: Rows) -> None:
+    if rows.others:
+        gone = [{"of_type": kind, "of_id": id_} for kind, id_ in sorted(rows.others)]
+        for table, forget in _forget_others.items():
+            await tx.execute(forget, gone)
+            found = (rows.others[each] for each in sorted(rows.others))
+            new = [row for each in found for row in (each.facets if table is resource_facet else each.dates)]
+            await insert(tx, table, new)
 
-    Before the reports are written: what an event supersedes is what stood there.
+
+async def _events(
+    tx: Connection, rows: Rows, placing: Placing | None
+) -> tuple[int, dict[tuple[str, int], Sequence[Issue]]]:
+    """Number the events in their order, and note which report stands for each identity.
+
+    Return how many are placed, and what to tell whom. Before the reports are written: what an event supersedes is
+    what stood there.
     """
+    said: dict[tuple[str, int], Sequence[Issue]] = {}
     if not rows.changes:
-        return 0
+        return 0, said
     view = await gather.generations(tx, rows.changes)
+    known = await earlier(tx, rows.changes, view)
     stands: dict[str, str | None] = {}
     events = []
     for change in rows.changes:
         identity = change.derived.identity
         assert identity is not None
-        follows = succession(change.report_id, identity, view.get(identity), change.former)
-        events.append(event_row(change, follows))
+        after = follows(change, view.get(identity))
+        events.append(event_row(change, after))
+        before = after.previous or known.before(change)
+        known.pass_by(change)
+        if not change.deletes and (found := remarks.on_former(change.report, change.derived, before)):
+            said[change.report_id, change.version] = found
         left = None if change.former is None else change.former.identity
         if left not in {None, identity} and left in view and view[left].report_id == change.report_id:
             del view[left]
             stands[left] = None
-        if follows.takes_over:
+        if after.leaves:
+            del view[identity]
+            stands[identity] = None
+        if after.takes_over:
             view[identity] = Generation(change.report_id, change.derived.stage, change.facets)
             stands[identity] = change.report_id
     places = None if placing is None else await placing.places(tx, len(events))
@@ -123,19 +171,31 @@ async def _events(tx: Connection, rows: Rows, placing: Placing | None) -> int:
         generation,
         [{"identity": each, "report_id": by} for each, by in sorted(stands.items()) if by is not None],
     )
-    return len(places or ())
+    return len(places or ()), said
 
 
-async def _reports(tx: Connection, rows: Rows, known: KnownSets) -> Collection[str]:
+async def _reports(tx: Connection, rows: Rows, known: KnownSets) -> tuple[int, Collection[str]]:
+    """Return the round of pruning, and the names of the sets that are there in it."""
+    if not rows.reports:
+        return 0, ()
+    # Shared until the commit: nobody removes a set while somebody comes to name it.
+    round_ = int((await tx.execute(_round)).scalar_one())
+    known.begin(round_)
     filed = [(each, rows.reports[each]) for each in sorted(rows.reports)]
-    await upsert(tx, report, [filing.row for _, filing in filed])
-    sets = {filing.now.facet_set: filing.now.shared for _, filing in filed}
-    new = sorted((*row, name) for name, shared in sets.items() if name not in known for row in shared)
+    await delete(tx, report, [{"id": each} for each, filing in filed if filing.row is None])
+    await upsert(tx, report, [filing.row for _, filing in filed if filing.row is not None])
+    sets = {f.now.facet_set: f.now.shared for _, f in filed if f.row is not None}
+    new = sorted(
+        (parameter, value, name, system)
+        for name, shared in sets.items()
+        if name not in known
+        for parameter, value, system in shared
+    )
     await add_missing(tx, shared_facet, _named(shared_facet, new))
     await _reindex(tx, own_facet, [(each, f.before.own, f.now.own) for each, f in filed])
     await _reindex(tx, date_facet, [(each, f.before.dates, f.now.dates) for each, f in filed])
     await _reindex(tx, score_facet, [(each, f.before.scores, f.now.scores) for each, f in filed])
-    return sets.keys()
+    return round_, sets.keys()
 
 
 async def _reindex(

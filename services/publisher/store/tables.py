@@ -6,11 +6,26 @@ import sqlalchemy as sa
 
 from services.database import UtcDateTime
 from services.event_log_outbox import outbox_tables
+from services.publisher.store.index import AFTER_ALL, BEFORE_ALL
 
 metadata = sa.MetaData()
 
 _Ordered = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 """Text compared byte by byte, whatever the database's locale: its order means something."""
+
+SEARCHED = (
+    "id", "facet_set", "last_updated", "date_low", "date_high", "period_low", "period_high", "stage", "kind",
+)  # fmt: skip
+"""What a search looks at of a report's own row."""
+ORDERS = {
+    "report_search": ("id",),
+    "report_facet_set": ("facet_set", "id"),
+    "report_last_updated": ("last_updated", "id"),
+    "report_date": ("date_low", "id"),
+    "report_period": ("period_low", "id"),
+    "report_period_high": ("period_high", "id"),
+}
+"""The indexes over it, with what each begins with."""
 
 resource = sa.Table(
     "resource",
@@ -37,6 +52,7 @@ resource_version = sa.Table(
     sa.Column("last_updated", UtcDateTime, nullable=False),
     sa.Column("client", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary),  # NULL for a delete
+    sa.Index("resource_version_written", "type", "last_updated", "id", "version"),  # a type's history
 )
 """Every version ever accepted, byte for byte."""
 
@@ -59,6 +75,7 @@ contract = sa.Table(
     sa.Column("measure_id", sa.String(64), nullable=False, unique=True),
     sa.Column("payer", sa.Text),  # bound by its creator or by its first report
     sa.Column("facts", sa.Text, nullable=False),  # JSON of derive.model.ContractFacts
+    sa.Index("contract_payer", "payer"),
 )
 
 report = sa.Table(
@@ -77,8 +94,18 @@ report = sa.Table(
     sa.Column("facets", sa.Text, nullable=False),  # JSON
     sa.Column("facet_set", sa.String(32), nullable=False),  # of `shared_facet`
     sa.Column("last_updated", UtcDateTime, nullable=False),
-    sa.Index("report_last_updated", "last_updated", "id"),
-    sa.Index("report_facet_set", "facet_set"),
+    # See `index.milliseconds` and `index.NO_DATE`.
+    sa.Column("date_low", sa.BigInteger, server_default=str(AFTER_ALL), nullable=False),
+    sa.Column("date_high", sa.BigInteger, server_default=str(BEFORE_ALL), nullable=False),
+    sa.Column("period_low", sa.BigInteger, server_default=str(AFTER_ALL), nullable=False),
+    sa.Column("period_high", sa.BigInteger, server_default=str(BEFORE_ALL), nullable=False),
+    # A search reads nothing of a report but one of these, whatever it selects and however it sorts; rows are wide.
+    *(
+        sa.Index(name, *first, *(each for each in SEARCHED if each not in first))
+        for name, first in ORDERS.items()
+    ),
+    sa.Index("report_identity", "identity", "last_updated", "id"),  # the generations of an identity, in order
+    sa.Index("report_series", "contract", "provider", "period_low"),  # a report and its predecessors
 )
 """What was derived for the current version of each report; a deleted one has no row."""
 sa.Index(
@@ -103,11 +130,13 @@ listing = sa.Table(
     sa.Column("quality_id", sa.String(64), primary_key=True),
     sa.Column("performance_id", sa.String(64), primary_key=True),
     sa.Column("since", sa.Integer, nullable=False),  # 1, 2, … in order of first listing: 1 is the parent
+    sa.Index("listing_performance", "performance_id"),
     sqlite_with_rowid=False,
 )
 """Which performance reports have listed which quality reports, whether or not these have come.
 
-A row stays when a later version lists the report no more: the parent is the first that ever did.
+A row stays when a later version lists the report no more: the parent is the first that ever did. It goes with the
+performance report when that is deleted.
 """
 
 shared_facet = sa.Table(
@@ -115,8 +144,9 @@ shared_facet = sa.Table(
     metadata,
     sa.Column("parameter", sa.String(64), primary_key=True),
     sa.Column("value", _Ordered, primary_key=True),  # reference, uri; code of a token; url of a canonical
-    sa.Column("system", _Ordered, primary_key=True),  # of a token, version of a canonical; '' without one
     sa.Column("facet_set", sa.String(32), primary_key=True),
+    sa.Column("system", _Ordered, primary_key=True),  # of a token, version of a canonical; '' without one
+    sa.Index("shared_facet_set", "facet_set"),
     sqlite_with_rowid=False,
 )
 """The search index: what many reports say alike, once a set. A set is named by its content and never changes.
@@ -143,6 +173,8 @@ date_facet = sa.Table(
     sa.Column("low", sa.BigInteger, primary_key=True, autoincrement=False),  # see `index.milliseconds`
     sa.Column("high", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("report_id", sa.String(64), primary_key=True),
+    sa.Index("date_facet_high", "parameter", "high", "low", "report_id"),
+    sa.Index("date_facet_report", "report_id", "parameter", "low", "high"),
     sqlite_with_rowid=False,
 )
 """The search index: dates and periods."""
@@ -155,9 +187,48 @@ score_facet = sa.Table(
     sa.Column("system", _Ordered, primary_key=True),  # see `index.short`
     sa.Column("unit", _Ordered, primary_key=True),  # '' when there is none
     sa.Column("report_id", sa.String(64), primary_key=True),
+    sa.Index("score_facet_report", "report_id", "value", "number", "system", "unit"),
     sqlite_with_rowid=False,
 )
 """The search index: metrics with their scores."""
+
+resource_facet = sa.Table(
+    "resource_facet",
+    metadata,
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("id", sa.String(64), nullable=False),
+    sa.Column("parameter", sa.String(64), nullable=False),
+    sa.Column("value", _Ordered, nullable=False),  # as in `shared_facet`; the beginning of a string, folded
+    sa.Column("system", _Ordered, nullable=False),  # as in `shared_facet`; all of a string, folded
+    sa.Column("said", sa.Text, nullable=False),  # a string as it was sent; '' for all else
+    sa.Index("resource_facet_value", "type", "parameter", "value", "id"),
+    sa.Index("resource_facet_resource", "type", "id", "parameter"),
+)
+"""The search index of Measures, Organizations and Groups."""
+
+resource_date = sa.Table(
+    "resource_date",
+    metadata,
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("id", sa.String(64), nullable=False),
+    sa.Column("parameter", sa.String(64), nullable=False),
+    sa.Column("low", sa.BigInteger, nullable=False),
+    sa.Column("high", sa.BigInteger, nullable=False),
+    sa.Index("resource_date_low", "type", "parameter", "low"),
+    sa.Index("resource_date_resource", "type", "id", "parameter"),
+)
+"""Their dates and periods."""
+
+set_pruning = sa.Table(
+    "set_pruning",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # 1
+    sa.Column("round", sa.BigInteger, nullable=False),
+)
+"""How often sets were removed from `shared_facet`: whoever remembers which are there forgets them when it moves.
+
+The one row is read under a shared lock by whoever names sets, and written by whoever removes them.
+"""
 
 audit = sa.Table(
     "audit",

@@ -42,6 +42,16 @@ _one_version = _of_id.where(resource_version.c.id == sa.bindparam("id")).where(
 _history = _of_id.where(among(resource_version.c.id, "ids")).order_by(
     resource_version.c.id, resource_version.c.version
 )
+# SQLite finds nothing by an index that is asked for pairs alone.
+_these = (
+    _of_id.where(among(resource_version.c.id, "ids"))
+    .where(resource_version.c.version.in_(sa.bindparam("numbers", expanding=True)))
+    .where(
+        sa.tuple_(resource_version.c.id, resource_version.c.version).in_(
+            sa.bindparam("named", expanding=True)
+        )
+    )
+)
 _newest = (
     _stored.join(
         resource,
@@ -80,6 +90,13 @@ async def newest(tx: Connection, kind: str, ids: Sequence[str]) -> dict[str, Sto
 async def histories(tx: Connection, kind: str, ids: Iterable[str]) -> list[Stored]:
     """Return every version of these resources, oldest first."""
     return [stored(row) for row in await tx.execute(_history, {"type": kind, "ids": sorted(set(ids))})]
+
+
+async def these(tx: Connection, kind: str, named: Sequence[tuple[str, int]]) -> list[Stored]:
+    """Return the versions of these ids and numbers, in no order."""
+    ids, numbers = sorted({each[0] for each in named}), sorted({each[1] for each in named})
+    asked = {"type": kind, "ids": ids, "numbers": numbers, "named": list(named)}
+    return [stored(row) for row in await tx.execute(_these, asked)]
 
 
 def stored(row: Any) -> Stored:

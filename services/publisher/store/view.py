@@ -10,7 +10,6 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from services.publisher.store.events import Generation
 from services.publisher.store.model import REPORT, Contract, Current, Filed, Listing, Stored
 
 K = TypeVar("K")
@@ -44,15 +43,19 @@ class View:
     reports: dict[str, Filed] = field(default_factory=dict)
     """By id: reports that are written, that are listed, and that list."""
     histories: dict[str, tuple[Stored, ...]] = field(default_factory=dict)
-    """Id of a quality report that waits → its versions, oldest first."""
-    generations: dict[str, Generation] = field(default_factory=dict)
-    """By identity."""
+    """Id of a quality report that waits → its versions since it was last deleted, oldest first."""
+    referrers: dict[str, str] = field(default_factory=dict)
+    """What is to be deleted → a resource that refers to it, both as `Type/id`."""
     _before: list[tuple[MutableMapping[Any, Any], Any, Any]] = field(default_factory=list)
 
     def put(self, part: MutableMapping[K, V], key: K, value: V) -> None:
         """Change one of the parts above."""
         self._before.append((part, key, part.get(key, _ABSENT)))
         part[key] = value
+
+    def drop(self, part: MutableMapping[K, V], key: K) -> None:
+        """Take something out of one of the parts above."""
+        self._before.append((part, key, part.pop(key, _ABSENT)))
 
     def keep(self) -> None:
         """Let the changes since the last `keep` or `undo` stand."""
@@ -62,7 +65,7 @@ class View:
         """Take back the changes since the last `keep` or `undo`."""
         for part, key, value in reversed(self._before):
             if value is _ABSENT:
-                del part[key]
+                part.pop(key, None)
             else:
                 part[key] = value
         self._before.clear()
@@ -80,6 +83,9 @@ class View:
     def add(self, new: Current, body: Stored) -> None:
         """See a new version as current."""
         self.put(self.current, (new.type, new.id), new)
+        if new.deleted:
+            self.put(self.histories, new.id, ())
+            return
         self.put(self.stored, (new.type, new.id, new.version), body)
         said = (new.owner, new.type, new.content_hash)
         if new.id not in (known := self.same.get(said, ())):

@@ -7,7 +7,7 @@ while a transaction is under way are taken together by the next one: what it cos
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -23,7 +23,7 @@ from services.publisher.derive.model import Kind
 from services.publisher.store import gather
 from services.publisher.store.batches import Batches
 from services.publisher.store.decide import Batch
-from services.publisher.store.locks import Rank, lock, take
+from services.publisher.store.locks import PARTIES, PARTIES_ALONE, Rank, lock, take
 from services.publisher.store.model import REPORT, Effect, Placing, Write, Written
 from services.publisher.store.plan import Planned, Request, plan, together
 from services.publisher.store.resolve import asks, resolve
@@ -78,9 +78,10 @@ class Writer:
 
         Raises:
             FhirError: nothing was stored; its issues say why, each in its place.
+            OvertakenError: nothing was stored, since a patch was applied to a version that is current no more.
         """
         size = sum(len(each.text) for each in writes)
-        if asks(writes):
+        if asks(writes) or _takes_party_away(writes):
             # Searches see what is stored, not what others of the same batch are about to store.
             asked = Asked(writes, principal, traceparent, None)
             return await self._batches.ask(asked, size=size, alone=True)
@@ -131,7 +132,7 @@ class Writer:
                 if getattr(error.orig, "sqlstate", None) in _TRY_AGAIN:
                     continue
                 raise
-            self._known.add(saved.sets)
+            self._known.add(saved.sets, saved.round)
             if saved.placed and self.placing is not None:
                 self.placing.committed(saved.placed)
             elif any(_changed(each) for each in answers):
@@ -155,7 +156,8 @@ class Writer:
                 answers.append(decisions.decide(request))
             except Exception as error:  # noqa: BLE001  # this request's own answer; the others go on
                 answers.append(error)
-        return answers, await save(tx, decisions.rows, self._known, self.placing)
+        saved = await save(tx, decisions.rows, self._known, self.placing)
+        return [_told(each, saved) for each in answers], saved
 
     async def _locked(self, tx: Connection, batch: Sequence[Asked]) -> list[Request]:
         """Resolve what has to be, and lock what the batch touches.
@@ -171,7 +173,7 @@ class Writer:
             each.write.id
             for request in requests
             for each in request.planned
-            if each.write.kind is Kind.QUALITY
+            if each.write.kind is Kind.QUALITY or (each.write.deletes and each.write.type == REPORT)
         }
         if not orphans and all(each.planned is not None for each in batch):
             await take(tx, keys.union(self._contract_locks(requests)))
@@ -200,6 +202,9 @@ class Writer:
         for request in requests:
             for each in request.planned:
                 write = each.write
+                yield PARTIES_ALONE if write.deletes and write.type != REPORT else PARTIES
+                if write.search is not None:
+                    yield lock(Rank.CONTENT, f"{request.principal.client}/{write.type}?{write.search}")
                 if write.creates:
                     said = each.content if write.if_none_exist is None else write.if_none_exist
                     yield lock(Rank.CONTENT, f"{request.principal.client}/{write.type}/{said}")
@@ -217,5 +222,25 @@ class Writer:
                     yield lock(Rank.CONTRACT, each.needs.contract)
 
 
+def _told(outcome: Outcome, saved: Saved) -> Outcome:
+    """Add what is to be said about what was stored, as far as only storing it showed that."""
+    if not saved.remarks or isinstance(outcome, Exception):
+        return outcome
+    return [
+        replace(each, issues=(*each.issues, *more))
+        if (more := saved.remarks.get((each.stored.id, each.stored.version)))
+        and each.stored.type == REPORT
+        and each.effect is not Effect.UNCHANGED
+        else each
+        for each in outcome
+    ]
+
+
+def _takes_party_away(writes: Sequence[Write]) -> bool:
+    """Tell whether what others may refer to is deleted: no other request may come in between."""
+    return any(write.deletes and write.type != REPORT for write in writes)
+
+
 def _changed(outcome: Outcome) -> bool:
-    return isinstance(outcome, list) and any(each.effect is not Effect.UNCHANGED for each in outcome)
+    idle = {Effect.UNCHANGED, Effect.ABSENT}
+    return isinstance(outcome, list) and any(each.effect not in idle for each in outcome)

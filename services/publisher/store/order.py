@@ -1,0 +1,82 @@
+"""In which order are results shown, and where does a page begin? By keys, never by counting rows. Pure.
+
+The id ends every order, so no two resources have the same place, and one that is stored between two pages neither
+repeats nor hides another. What has no value of a key comes first, as the lowest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+
+from services.database import UtcDateTime, from_micros, micros
+from services.publisher.store.criteria import Condition
+
+Place: TypeAlias = tuple[int | str, ...]
+"""Where a result stands: the values of its keys, times as microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One thing to sort by."""
+
+    column: sa.ColumnElement[Any]
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The keys, the id last, and the place to begin after, if any."""
+
+    keys: Sequence[Key]
+    after: Place | None = None
+
+    @property
+    def by(self) -> list[sa.ColumnElement[Any]]:
+        """What to sort by."""
+        return [key.column.desc() if key.descending else key.column.asc() for key in self.keys]
+
+    @property
+    def beyond(self) -> Condition:
+        """Stands after the place to begin after."""
+        if self.after is None:
+            return sa.true()
+        values = [_value(key, text) for key, text in zip(self.keys, self.after, strict=True)]
+        if len({key.descending for key in self.keys}) == 1:
+            columns, edge = sa.tuple_(*(key.column for key in self.keys)), sa.tuple_(*values)
+            return columns < edge if self.keys[0].descending else columns > edge
+        return sa.or_(*(_after(self.keys, values, depth) for depth in range(len(values))))
+
+    def within(self, edge: int | str) -> Condition:
+        """Stands no further on than where the first key has this value."""
+        first = self.keys[0]
+        value = _value(first, edge)
+        return first.column >= value if first.descending else first.column <= value
+
+    def place(self, values: Sequence[Any]) -> Place:
+        """Return the place of a row, given the values of its keys."""
+        return tuple(micros(each) if isinstance(each, datetime) else each for each in values)
+
+
+def _after(keys: Sequence[Key], values: Sequence[sa.ColumnElement[Any]], depth: int) -> Condition:
+    """The keys before `depth` are equal, and that one is further on."""
+    equal = (key.column == value for key, value in zip(keys[:depth], values, strict=False))
+    key, value = keys[depth], values[depth]
+    return sa.and_(*equal, key.column < value if key.descending else key.column > value)
+
+
+def _value(key: Key, value: int | str) -> sa.ColumnElement[Any]:
+    of_time = isinstance(key.column.type, UtcDateTime) and isinstance(value, int)
+    return sa.literal(from_micros(int(value)) if of_time else value, key.column.type)
+
+
+def fits(keys: Sequence[Key], place: Sequence[Any]) -> bool:
+    """Tell whether a place could be one of these keys': what a client sends may be anything."""
+    return len(keys) == len(place) and all(
+        isinstance(value, str if isinstance(key.column.type, sa.String) else int)
+        for key, value in zip(keys, place, strict=True)
+    )
