@@ -37,6 +37,7 @@ class State(StrEnum):
     PARKED = "parked"
     DELIVERED = "delivered"
     GIVEN_UP = "given_up"
+    SKIPPED = "skipped"
 
 
 class Order(StrEnum):

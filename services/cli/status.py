@@ -78,9 +78,10 @@ def _show(taken: Intake, consumed: int, overview: Overview) -> None:
     out.print(
         f"events    {taken.events} accepted, {taken.emitted} emitted, {consumed} taken in by the notifier{pending}"
     )
+    skipped = f", {totals.skipped} skipped as superseded" if totals.skipped else ""
     out.print(
         f"owed      {totals.owed} of {totals.events} notifications; {totals.delivered} delivered, "
-        f"{totals.given_up} given up; {totals.failing} of {totals.subscriptions} subscriptions failing"
+        f"{totals.given_up} given up{skipped}; {totals.failing} of {totals.subscriptions} subscriptions failing"
     )
     if totals.dead_letters:
         out.print(
@@ -101,11 +102,12 @@ def _subscriptions(overview: Overview) -> Any:
     def row(view: SubscriptionView) -> Sequence[object]:
         return (
             view.id, view.kind, view.status, view.endpoint, view.events, view.owed, view.delivered, view.given_up,
+            view.skipped,
             moment(view.oldest_owed_since, now), view.last_failure, words.doing(view, now),
         )  # fmt: skip
 
     columns = ("subscription", "kind", "status", "endpoint", "#events", "#owed", "#delivered", "#given up",
-               "oldest owed since", "last failure", "next")  # fmt: skip
+               "#skipped", "oldest owed since", "last failure", "next")  # fmt: skip
     return table(columns, [row(view) for view in overview.subscriptions])
 
 

@@ -74,8 +74,7 @@ def _text(
 
 def moment(database: Database, clock: Clock) -> dict[str, datetime | None]:
     """Return the parameter `now`: what a SQLite goes by; a PostgreSQL has a time of its own, and takes none."""
-    now = database.now(clock)
-    return {"now": now.value if isinstance(now, sa.BindParameter) else None}
+    return {"now": database.time(clock)}
 
 
 def listed(connection: Connection, values: Sequence[str]) -> Any:

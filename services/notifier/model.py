@@ -50,6 +50,8 @@ class Channel:
     version: int = 1
     heartbeat: int | None = None
     """Seconds of silence before a notification that carries nothing; `None`: none is sent (R-120)."""
+    latest_only: bool = False
+    """What a later version supersedes by the time its turn comes is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class Batch:
 
     subscription: str
     owed: Sequence[Owed]
+    skipped: int = 0
+    """Numbers right before its first that were skipped as superseded."""
 
     @property
     def first(self) -> int:

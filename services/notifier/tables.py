@@ -130,6 +130,7 @@ event = sa.Table(
     sa.Column("traceparent", sa.Text),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("series", sa.Text),  # reports that follow one another (`match.series`); NULL: none
+    sa.Column("supersedes", sa.String(64)),  # id of another report whose place it takes; NULL: none
     sa.Index("event_contract", "contract", "seq"),
     sa.Index("event_series", "series", "seq"),
     sa.Index("event_report", "report_id", "version"),
@@ -171,7 +172,9 @@ given_up = sa.Table(
     sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("superseded_by", sa.BigInteger),  # skipped: the number that told of a later version; else NULL
 )
+"""Numbers that were settled without being delivered, and why."""
 
 attempt = sa.Table(
     "attempt",

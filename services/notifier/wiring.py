@@ -32,7 +32,7 @@ from services.notifier.subscriptions.channels import EndpointPolicy
 from services.notifier.subscriptions.http import SubscriptionRoutes
 from services.notifier.subscriptions.operations import OperationRoutes
 from services.notifier.subscriptions.timers import Patience, StatusTimers
-from services.notifier.subscriptions.topics_http import TopicRoutes
+from services.notifier.subscriptions.topics_http import topics_as_basic
 from services.notifier.subscriptions.trial_http import TrialRoutes
 from services.notifier.watch.gauges import Gauges
 from services.notifier.watch.pages.overview import mount_ops
@@ -76,7 +76,14 @@ class Notifier:
             endpoints=Endpoints(clock, settings.endpoint_lanes, settings.endpoint_rate),
             stopping=lambda: self._stopping,
         )
-        self._delivery = Delivery(database, clock, sender, workers=settings.workers, owed=owed)
+        self._delivery = Delivery(
+            database,
+            clock,
+            sender,
+            workers=settings.workers,
+            owed=owed,
+            bundle_bytes=settings.notification_bytes,
+        )
         intake = Intake(
             database,
             clock,
@@ -128,7 +135,7 @@ class Notifier:
 
     def mount(self, app: web.Application) -> None:
         """Add Subscription, and `metadata` unless the publisher beside it has: it is the same from each."""
-        TopicRoutes(base=self._base).mount(app)
+        topics_as_basic(self._base).mount(app)
         self._trials.mount(app)
         self._operations.mount(app)
         self._routes.mount(app)

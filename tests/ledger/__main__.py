@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.ledger.balance import Balance, balance
 from tests.ledger.inputs import InputError, read
 
-_COLUMNS = ("expected", "numbers", "received", "again", "owed", "waiting", "given_up")
+_COLUMNS = ("expected", "numbers", "received", "again", "owed", "waiting", "given_up", "skipped")
 
 
 def main() -> int:

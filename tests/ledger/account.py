@@ -15,8 +15,15 @@ from tests.ledger.criteria import fires
 from tests.ledger.inputs import Arrival, Row, Subscription, Version
 from tests.ledger.reports import Event
 
-OWED, WAITING, GIVEN_UP, DELIVERED = "owed", "waiting", "given_up", "delivered"
-_STATES = {"owed": OWED, "retrying": WAITING, "parked": WAITING, "given_up": GIVEN_UP, "delivered": DELIVERED}
+OWED, WAITING, GIVEN_UP, DELIVERED, SKIPPED = "owed", "waiting", "given_up", "delivered", "skipped"
+_STATES = {
+    "owed": OWED,
+    "retrying": WAITING,
+    "parked": WAITING,
+    "given_up": GIVEN_UP,
+    "delivered": DELIVERED,
+    "skipped": SKIPPED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,7 @@ class Account:
     owed: int
     waiting: int
     given_up: int
+    skipped: int
     findings: tuple[str, ...]
 
 
@@ -75,6 +83,7 @@ def account(
         _arrive(book, subscription, arrival, contents)
     _compare(book, expected)
     book.findings.extend(_misplaced(book, expected))
+    book.findings.extend(_skipped(book, subscription, events))
     counted = Counter(state for number, state in book.states.items() if number not in book.taken)
     return Account(
         subscription=subscription.id,
@@ -86,6 +95,7 @@ def account(
         owed=counted[OWED],
         waiting=counted[WAITING],
         given_up=counted[GIVEN_UP],
+        skipped=counted[SKIPPED],
         findings=tuple(dict.fromkeys(book.findings)),
     )
 
@@ -122,7 +132,8 @@ def _arrive(
 
 def _count(book: _Book, number: int, arrival: Arrival) -> None:
     if number > book.highest:
-        if number != book.highest + 1:
+        before = arrival.skipped if number == arrival.numbers[0] else 0
+        if number != book.highest + 1 + before:
             book.findings.append(f"number {number} came first after {book.highest}: a gap, or out of order")
         book.highest = number
     under = book.taken.get(number)
@@ -195,6 +206,24 @@ def _misplaced(book: _Book, expected: Sequence[Event]) -> Iterator[str]:
         if before is not None and _after(before, event):
             yield f"{_name(event.report)} (number {number}) was accepted before {_name(before.report)}: out of order"
         last[event.now.contract] = event
+
+
+def _skipped(book: _Book, subscription: Subscription, events: Sequence[Event]) -> Iterator[str]:
+    """Yield a finding for each number that was skipped though no later one tells of what supersedes it."""
+    known = {event.report: event for event in events}
+    for number, state in sorted(book.states.items()):
+        if state != SKIPPED:
+            continue
+        if not subscription.latest_only:
+            yield f"number {number} was skipped, and every version is wanted"
+            continue
+        report, _ = book.reports[number]
+        later = (known.get(version) for other, version in book.reports.items() if other > number)
+        if not any(
+            event is not None and report in {event.now.id, event.before and event.before.id}
+            for event in later
+        ):
+            yield f"number {number} ({_named(book, number)}) was skipped, but no later number supersedes it"
 
 
 def _after(one: Event, other: Event) -> bool:

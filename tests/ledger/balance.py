@@ -43,7 +43,7 @@ def balance(inputs: Inputs) -> Balance:
     contents = {
         (each.id, each.version): said(exact(each.body))
         for each in inputs.accepted
-        if each.resource["resourceType"] == "MeasureReport"
+        if each.resource["resourceType"] == "MeasureReport" and not each.deleted
     }
     accounts = tuple(
         account(

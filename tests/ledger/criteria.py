@@ -20,20 +20,20 @@ _REFERENCES: dict[str, Callable[[Facts], str]] = {
     "provider": lambda facts: facts.provider,
     "reporter": lambda facts: facts.reporter,
 }
-_GONE = ("withdrawn",)
+_GONE = ("withdrawn", "deleted")
 
 
 def fires(subscription: Subscription, event: Event) -> bool:
     """Tell whether the subscription is told of the event.
 
-    A classic one judges the new version, at every write. One on a topic follows the topic's triggers; of a
-    report that is withdrawn it hears too if what was superseded satisfied it.
+    A classic one judges the new version, at every write, and hears of no deletion. One on a topic follows the
+    topic's triggers; of a report that is withdrawn it hears too if what was superseded satisfied it.
 
     Raises:
         InputError: topic, parameter, modifier or value are not known to this ledger.
     """
     if subscription.kind == "classic":
-        return _satisfied(subscription.criteria, event.now)
+        return _satisfied(subscription.criteria, event.now) and event.type != "deleted"
     if not _triggered(subscription.criteria, event):
         return False
     views = [event.now]

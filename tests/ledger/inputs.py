@@ -2,8 +2,9 @@
 
 accepted       NDJSON, a line for each answer of the publisher, in the order of the answers:
                `{"id", "version", "status", "body"}`; `body` is the JSON text that was sent, of any type. What a
-               resend found after an answer was lost stands here too; a version may stand here twice.
-subscriptions  JSON, `[{"id", "kind", "criteria", "filters"}]`; all were answered before the first report was
+               resend found after an answer was lost stands here too; a version may stand here twice. The
+               deletion of a MeasureReport has the status 204 and an empty `body`.
+subscriptions  JSON, `[{"id", "kind", "criteria", "filters", "latest_only"}]`; all were answered before the first report was
                sent, by a principal that may hear of everything. `criteria` of a topic is its canonical.
 received       NDJSON, the record file of `vbpr listen`.
 listed         JSON, `{"status", "deliveries"}`: what `vbpr status` and `vbpr deliveries list` print with `--json`.
@@ -39,10 +40,18 @@ class Accepted:
     id: str
     version: int
     body: str
+    """Empty: it says that the report was deleted."""
+
+    @property
+    def deleted(self) -> bool:
+        """Tell a deletion."""
+        return not self.body
 
     @property
     def resource(self) -> dict[str, Any]:
-        """The body as JSON."""
+        """The body as JSON; of a deletion no more than the type."""
+        if self.deleted:
+            return {"resourceType": "MeasureReport"}
         found = orjson.loads(self.body)
         if not isinstance(found, dict):
             raise InputError(f"accepted: {self.id} is not a resource")
@@ -58,6 +67,8 @@ class Subscription:
     """classic or topic."""
     criteria: str
     filters: tuple[str, ...] = ()
+    latest_only: bool = False
+    """It asked for versions to be skipped that a later one supersedes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,8 @@ class Arrival:
     """What the receiver itself found wrong."""
     contents: tuple[dict[str, Any], ...]
     """Each report it carried, as `content.exact` reads it."""
+    skipped: int = 0
+    """So many numbers right before its first it said to have been skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +98,7 @@ class Row:
     subscription: str
     number: int
     state: str
-    """owed, retrying, parked, delivered, given_up."""
+    """owed, retrying, parked, delivered, given_up, skipped."""
     report: Version
 
 
@@ -137,7 +150,7 @@ def _lines(path: Path) -> Iterator[Any]:
 
 
 def _accepted(line: Any) -> Accepted:
-    if line["status"] not in {200, 201}:
+    if line["status"] not in ({200, 201} if line["body"] else {204}):
         raise InputError(f"accepted: {line['id']} was answered {line['status']}, which acknowledges nothing")
     return Accepted(line["id"], int(line["version"]), line["body"])
 
@@ -145,7 +158,13 @@ def _accepted(line: Any) -> Accepted:
 def _subscription(one: Any) -> Subscription:
     if one["kind"] not in {"classic", "topic"}:
         raise InputError(f"subscription {one['id']} is of the unknown kind {one['kind']!r}")
-    return Subscription(one["id"], one["kind"], one["criteria"], tuple(one.get("filters", ())))
+    return Subscription(
+        one["id"],
+        one["kind"],
+        one["criteria"],
+        tuple(one.get("filters", ())),
+        latest_only=one.get("latest_only", False),
+    )
 
 
 def _arrival(line: Any) -> Arrival:
@@ -159,6 +178,7 @@ def _arrival(line: Any) -> Arrival:
         taken=answered is not None and 200 <= answered < 300,
         problems=tuple(line["problems"]),
         contents=tuple(_contents(line["type"], line["body"])),
+        skipped=line.get("skipped", 0),
     )
 
 

@@ -3,6 +3,8 @@
 The rules are those of the project's design: contract and provider of a performance report are its own, of a
 quality report those of the first performance report that listed it, for which it waits; the stage is read from
 the report-stage tag, else from `status`; a report supersedes what has the same contract, provider and period.
+What is deleted stands for nothing any more, and what had listed others leaves them: those that have come keep what
+they got from it, until another one that lists them has them.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class Event:
 
     report: Version
     type: str
-    """published, settled, corrected, withdrawn."""
+    """published, settled, corrected, withdrawn, deleted."""
     now: Facts
     before: Facts | None
     """What it superseded."""
@@ -60,8 +62,10 @@ class History:
 class _Reader:
     managers: dict[str, str] = field(default_factory=dict)
     """`Group/id` → the organisation behind it."""
-    parents: dict[str, Facts] = field(default_factory=dict)
-    """Id of a quality report → what the first performance report that listed it says."""
+    listers: dict[str, list[str]] = field(default_factory=dict)
+    """Id of a quality report → the performance reports that have listed it, the first one first."""
+    families: dict[str, tuple[Facts, tuple[str, ...]]] = field(default_factory=dict)
+    """Id of a quality report that has come → what its parent said by then, and what that was a version of."""
     identities: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Id of a report → what it is a version of, by its latest version."""
     latest: dict[str, Facts] = field(default_factory=dict)
@@ -73,6 +77,9 @@ class _Reader:
         """Take in one version; yield the events it makes, and those of what waited for it."""
         self.place += 1
         resource = accepted.resource
+        if accepted.deleted:
+            yield from self._deletion(accepted)
+            return
         if resource["resourceType"] == "Group" and "managingEntity" in resource:
             self.managers[f"Group/{accepted.id}"] = _reference(resource["managingEntity"])
         if resource["resourceType"] != "MeasureReport":
@@ -82,9 +89,24 @@ class _Reader:
             return
         yield self._event(accepted, *self._performance(accepted, resource), after=0)
         for child in _listed(resource):
-            self.parents.setdefault(child, self.latest[accepted.id])
+            listers = self.listers.setdefault(child, [])
+            if accepted.id not in listers:
+                listers.append(accepted.id)
             for version in self.waiting.pop(child, ()):
                 yield from self._quality(version, version.resource, after=1)
+
+    def _deletion(self, accepted: Accepted) -> Iterator[Event]:
+        gone, identity = self.latest.pop(accepted.id, None), self.identities.pop(accepted.id, None)
+        for listers in self.listers.values():
+            if accepted.id in listers:
+                listers.remove(accepted.id)
+        self.families.pop(accepted.id, None)
+        self.waiting.pop(accepted.id, None)
+        if gone is None or identity is None:
+            return  # it waited, and nobody had heard of it
+        if (standing := self.standing.get(identity)) is not None and standing.id == accepted.id:
+            del self.standing[identity]
+        yield Event((accepted.id, accepted.version), "deleted", gone, gone, (self.place, 0))
 
     def _performance(self, accepted: Accepted, resource: Any) -> tuple[Facts, tuple[str, ...]]:
         contract = resource["measure"].partition("|")[0]
@@ -96,13 +118,21 @@ class _Reader:
         return facts, (contract, provider, period["start"], period["end"])
 
     def _quality(self, accepted: Accepted, resource: Any, after: int) -> Iterator[Event]:
-        parent = self.parents.get(accepted.id)
-        if parent is None:
+        family = self._family(accepted.id)
+        if family is None:
             self.waiting.setdefault(accepted.id, []).append(accepted)
             return
+        parent, identity = self.families[accepted.id] = family
         facts = _facts(accepted, resource, "quality", parent.contract, parent.provider)
         measure = resource["measure"].partition("|")[0]
-        yield self._event(accepted, facts, (*self.identities[parent.id], measure, accepted.id), after)
+        yield self._event(accepted, facts, (*identity, measure, accepted.id), after)
+
+    def _family(self, child: str) -> tuple[Facts, tuple[str, ...]] | None:
+        """Return the parent of a quality report: the one it has while that is there, else who lists it, else the one it had."""
+        had = self.families.get(child)
+        lists = self.listers.get(child, [])
+        found = had[0].id if had is not None and had[0].id in self.latest else next(iter(lists), None)
+        return had if found is None else (self.latest[found], self.identities[found])
 
     def _event(self, accepted: Accepted, now: Facts, identity: tuple[str, ...], after: int) -> Event:
         standing, former = self.standing.get(identity), self.latest.get(now.id)

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+from schemas.fhir import LATEST_ONLY
 from schemas.outcome import FhirError
 from services.notifier.model import Status
 from services.notifier.subscriptions.admission import admit
@@ -38,6 +39,11 @@ class Client:
     @property
     def kind(self) -> str:
         return "classic" if str(self.resource["criteria"]).startswith("MeasureReport") else "topic"
+
+    @property
+    def latest_only(self) -> bool:
+        extensions = self.resource["channel"].get("extension", ())
+        return any(each["url"] == LATEST_ONLY for each in extensions)
 
     @property
     def _now(self) -> float:

@@ -43,6 +43,7 @@ class Books:
     """Records of the log that were not taken in."""
     rows: tuple[Row, ...]
     given_up: Mapping[tuple[str, int], str]
+    """Why, of what was neither delivered nor skipped as superseded."""
     owed: Mapping[str, int]
     """Subscription → how much its lane still owes."""
     statuses: Mapping[str, str]
@@ -53,9 +54,9 @@ def open_books(folder: Path, kafka: SimulatedKafka | None) -> Books:
     """Read both files, beside whoever else has them open."""
     with closing(sqlite3.connect(folder / "publisher.sqlite")) as db:
         versions = tuple(
-            Accepted(id_, version, body.decode())
+            Accepted(id_, version, (body or b"").decode())
             for id_, version, body in db.execute(
-                "SELECT id, version, body FROM resource_version WHERE body IS NOT NULL ORDER BY rowid"
+                "SELECT id, version, body FROM resource_version ORDER BY rowid"
             )
         )
         (outbox, unplaced), *_ = db.execute("SELECT count(*), sum(place_position IS NULL) FROM outbox")
@@ -64,7 +65,9 @@ def open_books(folder: Path, kafka: SimulatedKafka | None) -> Books:
     with closing(sqlite3.connect(folder / "notifier.sqlite")) as db:
         positions = dict(db.execute("SELECT partition, next_position FROM position"))
         lanes = {id_: (cursor, last) for id_, cursor, last in db.execute("SELECT subscription_id, next_number, last_number FROM lane")}  # fmt: skip
-        given_up = {(id_, number): why for id_, number, why in db.execute("SELECT subscription_id, number, reason FROM given_up")}  # fmt: skip
+        lost = db.execute("SELECT subscription_id, number, reason, superseded_by FROM given_up").fetchall()
+        given_up = {(id_, number): why for id_, number, why, by in lost if by is None}
+        skipped = {(id_, number) for id_, number, _, by in lost if by is not None}
         told = db.execute(
             "SELECT n.subscription_id, n.number, e.report_id, e.version FROM notification n"
             " JOIN event e ON e.seq = n.event_seq ORDER BY 1, 2"
@@ -80,7 +83,12 @@ def open_books(folder: Path, kafka: SimulatedKafka | None) -> Books:
         events=events,
         behind=sum(end - positions.get(p, 0) for p, end in ends.items()),
         rows=tuple(
-            Row(id_, number, _state(lanes, given_up, id_, number), (report, version))
+            Row(
+                id_,
+                number,
+                "skipped" if (id_, number) in skipped else _state(lanes, given_up, id_, number),
+                (report, version),
+            )
             for id_, number, report, version in told
         ),
         given_up=given_up,
@@ -161,7 +169,7 @@ def verdict(run: Run) -> Iterator[str]:
     contents = {
         (each.id, each.version): said(exact(each.body))
         for each in books.versions
-        if each.resource["resourceType"] == "MeasureReport"
+        if each.resource["resourceType"] == "MeasureReport" and not each.deleted
     }
     for client in run.clients:
         seen = run.receivers.by_url[client.resource["channel"]["endpoint"]].seen
@@ -174,16 +182,24 @@ def _durable(books: Books, acknowledged: Sequence[Acknowledged]) -> Iterator[str
         found = stored.get((each.id, each.version))
         if found is None:
             yield f"{each.type}/{each.id} version {each.version} was acknowledged and is not there"
-        elif said(exact(found.body)) != said(exact(each.text.decode())):
+        elif _told(found.body) != _told(each.text.decode()):
             yield f"{each.type}/{each.id} version {each.version} is not what was acknowledged"
     yield from _twice(books.versions)
+
+
+def _told(text: str) -> object:
+    """Return what a version says; of a deletion nothing."""
+    return said(exact(text)) if text else None
 
 
 def _twice(versions: Sequence[Accepted]) -> Iterator[str]:
     """Yield what was stored a second time because it was sent a second time: every score here is another one."""
     latest: dict[str, object] = {}
     for each in versions:
-        content = said(exact(each.body))
+        content = _told(each.body)
+        if each.deleted:
+            latest.pop(each.id, None)
+            continue
         for id_, known in latest.items():
             if known == content and each.resource["resourceType"] == "MeasureReport":
                 yield f"{each.id} version {each.version} says what {id_} said already"
@@ -218,6 +234,7 @@ def _client(
         client.kind,
         str(client.resource["criteria"]),
         tuple(each["valueString"] for each in client.resource.get("_criteria", {}).get("extension", ())),
+        latest_only=client.latest_only,
     )
     # A request that is refused when nobody waits for it any more tells its sender nothing: another try has.
     heard = [each for each in mine if each.arrival.taken or each.at <= each.decided_at + each.deadline]

@@ -22,6 +22,7 @@ from services.clock import Clock
 from services.database import Database
 from services.event_log import EventSource
 from services.lifecycle import Lifecycle, Loop
+from services.notifier.send import claims, worker
 from services.notifier.wiring import Notifier, open_notifier
 from services.publisher.wiring import Publisher, open_embedded_publisher, open_publisher
 from services.settings import Settings
@@ -55,8 +56,8 @@ class ServedDatabase(Database):
     served_by: Clock
     keeps_time = True
 
-    def now(self, clock: Clock) -> sa.ColumnElement[datetime]:  # noqa: ARG002  # the server's own is asked
-        return super().now(self.served_by)
+    def time(self, clock: Clock) -> datetime | None:  # noqa: ARG002  # the server's own is asked
+        return super().time(self.served_by)
 
     def after(self, clock: Clock, seconds: float) -> sa.ColumnElement[datetime]:  # noqa: ARG002  # the server's own is asked
         return super().after(self.served_by, seconds)
@@ -76,6 +77,8 @@ class Site:
     kafka: SimulatedKafka | None
     """`None`: one machine, whose outbox is the log."""
     server_clock: SimulatedClock
+    ahead: int
+    """Batches that a lane may send before their record."""
 
     def furnish(self) -> None:
         """Have both wirings take this run's databases and endpoints instead of the machine's own."""
@@ -86,6 +89,8 @@ class Site:
             "RestHookClient",
             lambda clock, **_: SimulatedHooks(self.receivers, self.dice, clock),
         )
+        for module in (claims, worker):
+            _stand_in(module, "AHEAD", self.ahead)
         if self.kafka is not None:
             # The file stands for a server here: it is nobody's own.
             _stand_in(notifier_wiring, "release_all", _nothing)

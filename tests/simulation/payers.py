@@ -8,9 +8,12 @@ from typing import Any
 
 import orjson
 
+from schemas.number_tokens import read
 from schemas.outcome import FhirError
 from services.principal import LOCAL
 from services.publisher.accept.examine import checked, parsed
+from services.publisher.accept.patch import Patch
+from services.publisher.accept.storing import Change, Storing
 from services.publisher.derive import kind as kind_of
 from services.publisher.store.model import REPORT, Write, Written
 from tests.publishing import contract, contract_url, performance, quality
@@ -18,6 +21,7 @@ from tests.simulation.chance import Chance
 from tests.simulation.machines import Machine, UnansweredError
 
 Resource = dict[str, Any]
+SCORE = "/group/0/measureScore/value"
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,20 @@ class Sent:
     creates: bool = False
     """POST rather than PUT."""
     if_match: int | None = None
+    deletes: bool = False
+    """DELETE: of the resource nothing is sent but its id."""
+    operations: tuple[Resource, ...] = ()
+    """PATCH: what makes the resource of the version before."""
+
+    @property
+    def text(self) -> bytes:
+        """What is to be stored."""
+        return b"" if self.deletes else orjson.dumps(self.resource)
 
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """A version that the publisher has answered for."""
+    """A version that the publisher has answered for; without a text, that it was deleted."""
 
     type: str
     id: str
@@ -81,7 +94,9 @@ class Payer:
             case 4 | 5 | 6 if self._reports:
                 await self.send(self._changed())
             case 7 if self._reports:
-                await self.send(Sent(self._withdrawn()))
+                # Told by the count, so that a seed draws what it drew when there were no deletions.
+                gone = self._withdrawn()
+                await self.send(Sent(gone, deletes=self._count % 2 == 0))
             case 8:
                 await self._family()
             case _:
@@ -127,7 +142,12 @@ class Payer:
         report["group"][0]["measureScore"]["value"] = self._score()
         self._reports[id_] = report
         guarded = self.chance.happens(0.3)
-        return Sent(report, if_match=self._versions.get(id_) if guarded else None)
+        score = {"op": "replace", "path": SCORE, "value": report["group"][0]["measureScore"]["value"]}
+        return Sent(
+            report,
+            if_match=self._versions.get(id_) if guarded else None,
+            operations=(score,) if self._count % 3 == 0 else (),
+        )
 
     def _withdrawn(self) -> Resource:
         id_ = self.chance.one_of(sorted(self._reports))
@@ -139,7 +159,7 @@ class Payer:
         """Send as one transaction until somebody answers for it."""
         began = self.machines[0].site.loop.time()
         resent = False
-        texts = [orjson.dumps(each.resource) for each in sent]
+        texts = [each.text for each in sent]
         while True:
             machine = self.chance.one_of(self.machines)
             try:
@@ -172,11 +192,28 @@ async def _write(machine: Machine, sent: tuple[Sent, ...], texts: list[bytes]) -
     publisher = machine.publisher
     if publisher is None:
         raise UnansweredError
-    writes = []
+    changes: list[Change] = []
     for each, text in zip(sent, texts, strict=True):
         type_ = each.resource["resourceType"]
+        if each.operations:
+            operations = read(orjson.dumps(each.operations))
+            changes.append(Patch(type_, each.resource["id"], None, operations, if_match=each.if_match))
+            continue
+        if each.deletes:
+            changes.append(
+                Write(
+                    type_,
+                    each.resource["id"],
+                    creates=False,
+                    text=b"",
+                    resource={},
+                    deletes=True,
+                    if_match=each.if_match,
+                )
+            )
+            continue
         resource = await checked(await parsed(text, 64), len(text), kind=type_)
-        writes.append(
+        changes.append(
             Write(
                 type_,
                 machine.clock.uuid7() if each.creates else each.resource["id"],
@@ -187,4 +224,6 @@ async def _write(machine: Machine, sent: tuple[Sent, ...], texts: list[bytes]) -
                 if_match=each.if_match,
             )
         )
-    return await publisher.server.writer.write(writes, LOCAL)
+    server = publisher.server
+    storing = Storing(server.database, server.writer, server.limits, server.pressure)
+    return await storing.store(changes, LOCAL, None)

@@ -20,6 +20,7 @@ from tests.simulation.loop import Process, VirtualLoop, current
 
 _WEBHOOK = re.compile(r"(?P<subscription>.+)_(?:handshake-\d+|(?P<first>\d+)-(?P<last>\d+))")
 _REPORT = re.compile(r".*MeasureReport/([A-Za-z0-9.-]+)$")
+_SKIPPED = "https://vbpr-subscriptions.org/fhir/StructureDefinition/skipped-events"
 REFUSES = 422
 GONE = 410
 
@@ -137,18 +138,41 @@ def read(request: Request, status: int) -> Arrival:
     if not request.body:
         return Arrival(found["subscription"], False, named, webhook_id, (), taken, (), ())
     bundle = exact(request.body.decode())
-    status_entry, *reports = (entry["resource"] for entry in bundle["entry"])
-    parts = status_entry["parameter"]
+    status_entry, *entries = bundle["entry"]
+    parts = status_entry["resource"]["parameter"]
+    reports = [entry["resource"] for entry in entries if "resource" in entry]
     handshake = next(each["valueCode"] for each in parts if each["name"] == "type") == "handshake"
     events = [dict(_event(each)) for each in parts if each["name"] == "notification-event"]
     numbers = tuple(event["number"] for event in events)
     problems = () if numbers == named else (f"{webhook_id} carries the numbers {numbers}",)
     told: tuple[Any, ...] = tuple(event["report"] for event in events if "report" in event)
-    if reports:
-        told = tuple((each["id"], int(each["meta"]["versionId"])) for each in reports)
+    if entries:
+        told = tuple(map(_entry, entries))
     return Arrival(
-        found["subscription"], handshake, numbers, webhook_id, told, taken, problems, tuple(reports)
+        found["subscription"],
+        handshake,
+        numbers,
+        webhook_id,
+        told,
+        taken,
+        problems,
+        tuple(reports),
+        _skipped(parts),
     )
+
+
+def _entry(entry: dict[str, Any]) -> tuple[str, int]:
+    """Return which version an entry tells of; that of a deletion carries no report."""
+    found = _REPORT.fullmatch(entry["fullUrl"])
+    assert found is not None
+    assert ("resource" in entry) == (entry["request"]["method"] != "DELETE")
+    return found[1], int(entry["response"]["etag"].removeprefix('W/"').removesuffix('"'))
+
+
+def _skipped(parts: list[dict[str, Any]]) -> int:
+    first = next((each for each in parts if each["name"] == "notification-event"), {})
+    given = {each["url"]: each["valueUnsignedInt"] for each in first.get("extension", ())}
+    return int(given.get(_SKIPPED, ("number", "0"))[1])  # as `exact` reads numbers
 
 
 def _event(parameter: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,7 @@ from services.notifier.consume.intake import Intake
 from services.notifier.enqueue import enqueue
 from services.notifier.enqueue.enqueue import Matched
 from services.notifier.record import recorder
-from services.notifier.send import claims
+from services.notifier.send import claims, latest
 from services.publisher.emit.relay import Relay
 from services.publisher.store import versions
 from services.publisher.store.model import Current
@@ -156,6 +156,15 @@ def _resends() -> None:
     _replace(versions, "same_content", same_content)
 
 
+def _superseding() -> None:
+    """Who wants the latest only is told of the newest event alone, whatever report that is of."""
+
+    def superseded(told: Sequence[Any]) -> dict[int, int]:
+        return {each.number: told[-1].number for each in told[:-1]}
+
+    _replace(latest, "superseded", superseded)
+
+
 def _replace(owner: Any, name: str, by: Any) -> None:
     assert hasattr(owner, name), f"{name} is no part of {owner}: this safety has moved"
     setattr(owner, name, by)
@@ -173,4 +182,5 @@ SAFETIES: Final[Mapping[str, Callable[[], None]]] = {
     "freshness": _freshness,
     "order": _order,
     "resends": _resends,
+    "superseding": _superseding,
 }

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from schemas.fhir import LATEST_ONLY
+from services.notifier.record.lane import AHEAD
 from services.settings import Settings
 from tests.notifying import REPORT_AVAILABLE, classic, topical
 from tests.publishing import contract_url
@@ -55,7 +57,14 @@ def build(seed: int, folder: Path, loop: VirtualLoop, only: Fault | None = None)
     settings = _settings(chance, folder, poll=seconds / 12)
     server_clock = SimulatedClock(loop, Chance(seed, "server clock"))
     disk = Disk(dice, 30.0 if many else 5.0)
-    site = Site(loop, Chance(seed, "site"), settings, folder, dice, disk, receivers, kafka, server_clock)
+    # Draws of their own, so that what every seed drew before stays as it was.
+    settings = settings.model_copy(
+        update={"notification_bytes": Chance(seed, "bytes").one_of((16 * 1024, 2**20))}
+    )
+    ahead = Chance(seed, "ahead").one_of((2, AHEAD))
+    site = Site(
+        loop, Chance(seed, "site"), settings, folder, dice, disk, receivers, kafka, server_clock, ahead
+    )
     site.furnish()
     for name, roles in _roles(chance, many=many):
         clock = SimulatedClock(loop, Chance(seed, name))
@@ -122,8 +131,20 @@ def _clients(
                 if chance.happens(0.5)
                 else {**classic(url), "criteria": "MeasureReport?kind=performance"}
             )
+        # A draw of its own, so that what every seed drew before stays as it was.
+        if "_payload" in resource["channel"] and Chance(seed, f"latest {n}").happens(0.4):
+            _latest_only(resource)
         clients.append(Client(f"sub-{n}", resource, Chance(seed, f"client {n}"), machines))
     return clients
+
+
+def _latest_only(resource: dict[str, Any]) -> None:
+    """Have it ask for the latest alone, which an empty payload cannot."""
+    channel = resource["channel"]
+    (level,) = channel["_payload"]["extension"]
+    if level["valueCode"] == "empty":
+        level["valueCode"] = "id-only"
+    channel["extension"] = [*channel.get("extension", ()), {"url": LATEST_ONLY, "valueBoolean": True}]
 
 
 def _moods(chance: Chance, seconds: float) -> list[tuple[float, float, Mood]]:

@@ -1,5 +1,7 @@
 """Whether the event numbers of each subscription come 1, 2, 3 … without a gap, first copies in order.
 
+A gap that a notification itself says was skipped, for a Subscription that wants the latest only, is none.
+
 At least once is allowed: the same numbers under the same `webhook-id` are a duplicate, counted and no fault.
 Numbers that were answered with 2xx may not come back under another `webhook-id`, except one that comes alone:
 an operator had it sent again. Numbers that were refused may (a refused batch is split).
@@ -78,7 +80,7 @@ def _numbers(lane: Lane, reading: Reading, *, accepted: bool) -> Judgement:
     late = [number for number in reading.numbers if number <= lane.highest and number not in lane.offered]
     if late:
         problems.append(f"event {late[0]} came first after event {lane.highest}: out of order")
-    elif first > lane.highest + 1:
+    elif first - reading.skipped > lane.highest + 1:
         problems.append(f"event {lane.highest + 1} was expected, {first} came: a gap or out of order")
     lane.highest = max(lane.highest, last)
     lane.offered.update(reading.numbers)

@@ -35,6 +35,8 @@ class Reading:
     webhook_id: str
     reports: tuple[str, ...]
     problems: tuple[str, ...]
+    skipped: int = 0
+    """Numbers right before the first that a topic notification says were skipped as superseded."""
 
 
 def read_request(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reading:
@@ -119,5 +121,6 @@ def _topic(headers: Mapping[str, str], body: bytes, problems: list[str]) -> Read
         if webhook_id != expected:
             problems.append(f"webhook-id is {webhook_id!r}, expected {expected}")
     return Reading(
-        "topic", status.type, status.subscription, numbers, status.since, webhook_id, notification.reports, tuple(problems)
+        "topic", status.type, status.subscription, numbers, status.since, webhook_id, notification.reports,
+        tuple(problems), status.skipped if numbers else 0,
     )  # fmt: skip

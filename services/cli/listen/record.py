@@ -51,7 +51,7 @@ _READING = tuple(field.name for field in fields(Reading))
 def from_json(line: bytes) -> Entry:
     """Return the entry that `as_json` wrote."""
     value = orjson.loads(line)
-    reading = {name: value[name] for name in _READING}
+    reading = {name: value[name] for name in _READING if name in value}
     for name in ("numbers", "reports", "problems"):
         reading[name] = tuple(reading[name])
     own = {name: value[name] for name in _OWN}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
-from schemas.fhir import BACKPORT_STATUS_PROFILE
+from schemas.fhir import BACKPORT_STATUS_PROFILE, SKIPPED_EVENTS
 
 Shape: TypeAlias = Mapping[str, tuple[str, int, int | None]]
 """Parameter name to the element that holds its value, and how often it may stand there."""
@@ -58,6 +58,8 @@ class Status:
     since: int | None
     """`events-since-subscription-start`."""
     events: tuple[Event, ...]
+    skipped: int = 0
+    """How many numbers right before the first event were skipped, for a Subscription that wants the latest only."""
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -91,6 +93,7 @@ def read_status(resource: Any, problems: list[str]) -> Status | None:
         events=tuple(
             _event(part, at, problems) for at, part in enumerate(values.get("notification-event", []))
         ),
+        skipped=_skipped(resource),
     )
     _check_codes(status, problems)
     _check_counts(status, problems)
@@ -148,6 +151,19 @@ def _number(text: str | None, name: str, problems: list[str]) -> int | None:
         problems.append(f"{name} is {text!r}, expected a decimal number")
         return None
     return int(text)
+
+
+def _skipped(resource: dict[str, Any]) -> int:
+    events = [
+        each
+        for each in resource.get("parameter") or []
+        if isinstance(each, dict) and each.get("name") == "notification-event"
+    ]
+    for extension in events[0].get("extension") or [] if events else []:
+        if isinstance(extension, dict) and extension.get("url") == SKIPPED_EVENTS:
+            count = extension.get("valueUnsignedInt")
+            return count if isinstance(count, int) else 0
+    return 0
 
 
 def _event(part: Any, at: int, problems: list[str]) -> Event:

@@ -55,6 +55,10 @@ def create(
     heartbeat: Annotated[
         int | None, typer.Option(help="Seconds of silence before a heartbeat.", min=1)
     ] = None,
+    latest_only: Annotated[
+        bool,
+        typer.Option("--latest-only", help="After an outage, skip versions that a later one supersedes."),
+    ] = False,
     end: Annotated[str | None, typer.Option(help="When it ends: 2027-01-01T00:00:00Z.")] = None,
     url: Url = "",
     as_json: AsJson = False,
@@ -83,6 +87,7 @@ def create(
                 max_count,
                 timeout,
                 heartbeat,
+                latest_only or None,
                 end,
             )
         )

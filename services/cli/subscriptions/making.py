@@ -13,6 +13,7 @@ from schemas.fhir import (
     BACKPORT_PAYLOAD_CONTENT,
     BACKPORT_TIMEOUT,
     FHIR_JSON,
+    LATEST_ONLY,
     OURS,
 )
 
@@ -33,6 +34,7 @@ class Wanted:
     max_count: int | None = None
     timeout: int | None = None
     heartbeat: int | None = None
+    latest_only: bool | None = None
     end: str | None = None
     reason: str = "created with vbpr"
 
@@ -68,6 +70,7 @@ def _channel(wanted: Wanted) -> dict[str, Any]:
             (BACKPORT_MAX_COUNT, "valuePositiveInt", wanted.max_count),
             (BACKPORT_TIMEOUT, "valueUnsignedInt", wanted.timeout),
             (BACKPORT_HEARTBEAT, "valueUnsignedInt", wanted.heartbeat),
+            (LATEST_ONLY, "valueBoolean", wanted.latest_only),
         )
         if value is not None
     ]

@@ -7,6 +7,7 @@ Subscription's 201 was read after it, so the Subscription is in the index by the
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import orjson
@@ -57,6 +58,11 @@ class LiveIndex:
             current = (await connection.execute(_REVISION)).scalar_one()
             if current == self._revision:
                 return
+        with self.index.loading() if self._revision < 0 else contextlib.nullcontext():
+            await self._load(current)
+        self._revision = current
+
+    async def _load(self, current: int) -> None:
         known, after = self._revision, _LAST
         while True:
             named = {"known": known, "after": after, "current": current}
@@ -67,7 +73,6 @@ class LiveIndex:
             if len(rows) < _AT_ONCE:
                 break
             known, after = rows[-1].revision, rows[-1].id
-        self._revision = current
 
     def _take(self, row: Any) -> None:
         # `off` stays in the index: the counter decides, under lock, whether a number is given.

@@ -14,7 +14,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from schemas.event import headers
+from schemas.event import ReportEvent, headers
 from services.clock import Clock
 from services.database import Connection, Database
 from services.event_log import Record
@@ -180,7 +180,16 @@ def _event_row(record: Record) -> dict[str, Any]:
         "traceparent": event.traceparent,
         "body": event.body,
         "series": series_of(event.facets),
+        "supersedes": _supersedes(event),
     }
+
+
+def _supersedes(event: ReportEvent) -> str | None:
+    """Return the id of the other report whose place an event's report takes; `None` when it takes none's."""
+    for former in (event.previous_facets or {}).get("_id", ()):
+        if isinstance(former, str) and (report_id := former.removeprefix("|")) != event.report_id:
+            return report_id
+    return None
 
 
 _COUNTERS = hot("""

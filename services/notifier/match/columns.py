@@ -70,7 +70,7 @@ class Plan:
     residual: tuple[Term, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Lookup:
     term: Term
     column: Column
@@ -85,17 +85,22 @@ class _Lookup:
 
 def plan(query: Query) -> Plan:
     """Return how the query is filed; without any term to look up it has one place, the empty one."""
+    found = [(_lookup(term), term) for term in query.terms]
+    lookups = [lookup for lookup, _ in found if lookup is not None]
+    if len(lookups) > 1:
+        lookups.sort(key=_by_rank)
     chosen: list[_Lookup] = []
     places = 1
-    for lookup in sorted(filter(None, map(_lookup, query.terms)), key=_by_rank):
+    for lookup in lookups:
         if not chosen or _fits(lookup, chosen, places):
             chosen.append(lookup)
             places *= len(lookup.values)
-    answered = {each.term for each in chosen if each.sufficient}
+    # By identity: a lookup is the same object for equal terms.
+    answered = [each for each in chosen if each.sufficient]
     return Plan(
-        signature=tuple([each.column for each in chosen]),
-        places=tuple(product(*[each.values for each in chosen])),
-        residual=tuple([term for term in query.terms if term not in answered]),
+        tuple([each.column for each in chosen]),
+        tuple(product(*[each.values for each in chosen])),
+        tuple([term for lookup, term in found if lookup not in answered]),
     )
 
 

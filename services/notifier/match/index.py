@@ -8,10 +8,13 @@ compiled once and tested once a cell, however many stand behind it.
 
 from __future__ import annotations
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from weakref import WeakValueDictionary
 
 from schemas.facets import EVERY_ORGANISATION, Facets, parties
@@ -31,6 +34,10 @@ class _Condition:
 
 _Holders: TypeAlias = str | set[str]
 """The subscriptions behind a condition; one alone is no set, which would be larger than all else it takes."""
+
+
+_MANY: Final = 20_000
+"""Subscriptions that make a full collection a pause that is noticed."""
 
 
 class _Cell:
@@ -96,6 +103,22 @@ class MatchIndex:
 
     def __contains__(self, subscription: str) -> bool:
         return subscription in self._filed
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """Let many be put at once, without the garbage collector walking them all again and again.
+
+        What lives at the end of it, if it is many, is never walked again: it lives as long as the process.
+        """
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if len(self) >= _MANY:
+                gc.freeze()
+            if collects:
+                gc.enable()
 
     def put(self, interest: Interest) -> None:
         """Add a subscription, or replace what it wanted before."""

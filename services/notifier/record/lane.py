@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from services.notifier.model import LaneState
@@ -9,6 +10,10 @@ from services.notifier.record.verdict import Delivered, GiveUp, Park, RetryLater
 
 AHEAD = 16
 """Batches a lane may send before their record; a kill repeats no more than these, in order."""
+LONG = 4 * AHEAD
+"""Batches of a plan when no other lane waits: some are recorded while the next are sent."""
+MOST_NUMBERS = 256
+"""Most notifications of a plan, and of what is loaded for one lane at a time; but always the next batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,41 @@ class Lane:
     refusals: int
     resend_retry: int | None = None
     """Failed resends in a row; `None`: there is nothing that may be sent again now."""
+    new_plan: bool = False
+    """Its plan was made by this very claim: nothing of it was ever sent."""
+
+    def planned(self, batch_size: int, batches: int) -> Lane:
+        """Return the lane with a plan: the one it has until that is settled, else a new one of up to `batches`."""
+        if self.plan_last >= self.next_number or self.state is LaneState.HANDSHAKE:
+            return self
+        most = batch_size * min(batches, max(1, MOST_NUMBERS // batch_size))
+        last = min(self.last_number, self.next_number + most - 1)
+        return replace(self, plan_first=self.next_number, plan_last=last, plan_size=batch_size, new_plan=True)
+
+    def cut(self, sizes: Mapping[int, int], at_most: int) -> Lane:
+        """Return the lane with a new plan in which no batch has more than `at_most` bytes; one number always may.
+
+        `sizes` are the bytes of each number. Batches of a plan are of one size, so it is what fits into the first
+        one; the plan ends before a batch of that size that would be larger. A plan that is not new stays.
+        """
+        if not self.new_plan or self.plan_size == 1:
+            return self
+        size = self._fitting(sizes, at_most)
+        last = self.plan_last
+        for start in range(self.plan_first + size, self.plan_last + 1, size):
+            batch = range(start, min(start + size - 1, self.plan_last) + 1)
+            if len(batch) > 1 and sum(sizes.get(number, 0) for number in batch) > at_most:
+                last = start - 1
+                break
+        return replace(self, plan_size=size, plan_last=last)
+
+    def _fitting(self, sizes: Mapping[int, int], at_most: int) -> int:
+        total = 0
+        for count in range(self.plan_size):
+            total += sizes.get(self.plan_first + count, 0)
+            if total > at_most and count:
+                return count
+        return self.plan_size
 
     def batches(self) -> list[tuple[int, int]]:
         """Return the planned batches not settled yet, `(first, last)` each, in order."""

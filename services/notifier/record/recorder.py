@@ -1,6 +1,7 @@
 """Turns written down: lanes moved, attempts kept, statuses changed; one transaction for all that wait.
 
-A turn whose claim no longer holds is dropped whole: another notifier holds the lane and will record.
+A turn whose claim no longer holds is dropped whole: another notifier holds the lane and will record. A lane that
+is being sent for still keeps its claim, and what it has sent so far is its past from here on.
 Locks are taken in one order everywhere: counter, lane, subscription, each by id.
 """
 
@@ -27,23 +28,30 @@ from services.notifier.subscriptions.versions import keep
 log = logs.get(__name__)
 
 
-async def record(database: Database, clock: Clock, turns: Sequence[Turn]) -> None:
-    """Write the turns whose claims still hold, in one transaction."""
+async def record(database: Database, clock: Clock, turns: Sequence[Turn]) -> list[Turn]:
+    """Write the turns whose claims still hold, in one transaction; return them."""
     async with database.write() as connection:
-        await record_in(connection, database, clock, turns)
+        return await record_in(connection, database, clock, turns)
 
 
-async def record_in(connection: Connection, database: Database, clock: Clock, turns: Sequence[Turn]) -> None:
-    """Do the same as the first thing inside a transaction: it takes locks."""
+async def record_in(
+    connection: Connection, database: Database, clock: Clock, turns: Sequence[Turn]
+) -> list[Turn]:
+    """Do the same as the first thing inside a transaction: it takes locks.
+
+    Turns of one claim are given in their order. One that was recorded before, by a transaction that was taken
+    for failed, is passed over.
+    """
     turns = sorted(turns, key=lambda turn: turn.lane.subscription)
     await _lock_counters(connection, [turn for turn in turns if turn.status is Status.OFF])
     now, held = await _held(connection, database, clock, turns)
-    kept = [turn for turn in turns if turn.lane.claim == held.get(turn.lane.subscription, _GONE).claim]
-    if lost := len(turns) - len(kept):
+    mine = [turn for turn in turns if turn.lane.claim == held.get(turn.lane.subscription, _GONE).claim]
+    if lost := len(turns) - len(mine):
         metrics.LEASES_LOST.inc(lost)
         log.warning("leases_lost", turns=lost)
+    kept = [turn for turn in mine if not held[turn.lane.subscription].has(turn)]
     if not kept:
-        return
+        return mine
     again = await settle_resends(connection, kept, now)
     await connection.execute(
         _MOVE, [_moved(turn, now, held[turn.lane.subscription].after(turn, again)) for turn in kept]
@@ -57,6 +65,7 @@ async def record_in(connection: Connection, database: Database, clock: Clock, tu
         await keep(connection, [turn.lane.subscription for turn in changed])
     if gone := [turn.lane.subscription for turn in kept if turn.status is Status.OFF]:
         await connection.execute(_STOP_NUMBERING.of(connection), {"ids": listed(connection, gone)})
+    return mine
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +73,14 @@ class _Held:
     """What a lane's row says under its lock: others write these while it is leased."""
 
     claim: str | None
+    next_number: int
     last_number: int
+    due_at: datetime | None
     resend_due_at: datetime | None
+
+    def has(self, turn: Turn) -> bool:
+        """Tell whether a turn is this lane's past already."""
+        return turn.first is not None and turn.first < self.next_number
 
     def after(self, turn: Turn, resends: Mapping[str, datetime | None]) -> _Held:
         """Return it with what the turn's own resends made of it."""
@@ -73,7 +88,7 @@ class _Held:
         return replace(self, resend_due_at=resends[name]) if name in resends else self
 
 
-_GONE = _Held(None, 0, None)
+_GONE = _Held(None, 0, 0, None, None)
 
 
 _COUNTERS = hot(
@@ -82,13 +97,15 @@ _COUNTERS = hot(
 _STOP_NUMBERING = hot("UPDATE counter SET numbering = false WHERE subscription_id {ids}")
 _LANES = hot(
     """
-    SELECT subscription_id, claim_id, last_number, resend_due_at, {now} AS now FROM lane
+    SELECT subscription_id, claim_id, next_number, last_number, due_at, resend_due_at, {now} AS now FROM lane
     WHERE subscription_id {ids} ORDER BY subscription_id {lock}
     """,
     [
         sa.column("subscription_id"),
         sa.column("claim_id"),
+        sa.column("next_number"),
         sa.column("last_number"),
+        sa.column("due_at", UtcDateTime()),
         sa.column("resend_due_at", UtcDateTime()),
         sa.column("now", UtcDateTime()),
     ],
@@ -112,7 +129,9 @@ async def _held(
     held: dict[str, _Held] = {}
     for row in rows:
         now = row.now
-        held[row.subscription_id] = _Held(row.claim_id, row.last_number, row.resend_due_at)
+        held[row.subscription_id] = _Held(
+            row.claim_id, row.next_number, row.last_number, row.due_at, row.resend_due_at
+        )
     return now, held
 
 
@@ -150,6 +169,8 @@ _MOVE = (
 
 def _due(turn: Turn, now: datetime, held: _Held) -> datetime | None:
     """Return when the lane is due again, `None` when there is nothing to do."""
+    if turn.goes_on is not None:
+        return held.due_at  # when the lease runs out
     if turn.asleep:
         return None
     if turn.wait is not None:
@@ -180,7 +201,7 @@ def _moved(turn: Turn, now: datetime, held: _Held) -> dict[str, Any]:
         "to_retry": lane.retry,
         "to_refusals": lane.refusals,
         "to_due_at": due,
-        "to_claim_id": None,
+        "to_claim_id": None if turn.goes_on is None else lane.claim,
         "to_failure": None if failed is None or failed.failure is None else failed.failure.value,
         "to_said": None if failed is None else failed.said,
         "tried": answer is not None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,7 +36,7 @@ class Resent:
         return self.tried.first
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Turn:
     """What one claim of a lane came to."""
 
@@ -52,6 +53,25 @@ class Turn:
     """The subscription's new status, if the turn changed it."""
     asleep: bool = False
     """Nothing makes the lane due but its client or an operator."""
+    goes_on: asyncio.Future[bool] | None = None
+    """Set when the lane is being sent for still, by a turn that follows: the claim stays. It is told, once this is
+    recorded, whether to go on."""
+
+    @property
+    def first(self) -> int | None:
+        """The lowest number that was tried; `None`: none was."""
+        return self.tries[0].first if self.tries and self.tries[0].first else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it left nothing to do: all that was owed when it was claimed is delivered, and nothing else."""
+        uneventful = self.goes_on is None and self.status is None and self.wait is None and not self.resent
+        return uneventful and not self.asleep and self.lane.next_number > self.lane.last_number
+
+    def told(self, *, to_go_on: bool) -> None:
+        """Tell whoever waits for the record of this turn, if anybody does still."""
+        if self.goes_on is not None and not self.goes_on.done():
+            self.goes_on.set_result(to_go_on)
 
     @property
     def last_answer(self) -> Answer | None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
-from schemas.fhir import BACKPORT_NOTIFICATION_PROFILE, BACKPORT_STATUS_PROFILE
+from schemas.fhir import BACKPORT_NOTIFICATION_PROFILE, BACKPORT_STATUS_PROFILE, SKIPPED_EVENTS
 from services.notifier.model import Channel, Content, Owed, Status
 
 NotificationType = Literal["handshake", "heartbeat", "event-notification", "query-status", "query-event"]
@@ -73,8 +73,8 @@ def status_parameters(
     }
 
 
-def event_parameter(owed: Owed, content: Content | None, base: str) -> dict[str, Any]:
-    """Return what the status says of one event (R-098…R-101)."""
+def event_parameter(owed: Owed, content: Content | None, base: str, *, skipped: int = 0) -> dict[str, Any]:
+    """Return what the status says of one event (R-098…R-101), and how many right before it were skipped."""
     part: list[dict[str, Any]] = [
         {"name": "event-number", "valueString": str(owed.number)},
         {"name": "timestamp", "valueInstant": instant(owed.accepted_at)},
@@ -82,6 +82,9 @@ def event_parameter(owed: Owed, content: Content | None, base: str) -> dict[str,
     if content != "empty":  # R-101
         focus = f"{base}/MeasureReport/{owed.report_id}"
         part.append({"name": "focus", "valueReference": {"reference": focus}})
+    if skipped:
+        extension = [{"url": SKIPPED_EVENTS, "valueUnsignedInt": skipped}]
+        return {"extension": extension, "name": "notification-event", "part": part}
     return {"name": "notification-event", "part": part}
 
 

@@ -44,8 +44,12 @@ def notification_bundle(channel: Channel, batch: Batch, *, base: str, now: datet
     name = status_id(batch.webhook_id, "event-notification").encode()
     parts = [start, instant(now).encode(), to_id, name, to_id_again, name, to_total, b"%d" % batch.last]
     for owed in batch.owed:
-        before, after = _around_number(owed.report_id, owed.accepted_at, content, base)
-        parts += (to_events, before, b"%d" % owed.number, after)
+        if batch.skipped and owed.number == batch.first:
+            first = event_parameter(owed, content, base, skipped=batch.skipped)
+            parts += (to_events, orjson.dumps(first))
+        else:
+            before, after = _around_number(owed.report_id, owed.accepted_at, content, base)
+            parts += (to_events, before, b"%d" % owed.number, after)
         to_events = b","
     parts.append(to_entries)
     if content == "full-resource":

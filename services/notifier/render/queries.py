@@ -74,18 +74,18 @@ def events_history(
     owed: Sequence[Owed],
     *,
     content: Content | None,
-    absent: Sequence[str],
+    remarks: Sequence[str],
     base: str,
     now: datetime,
 ) -> dict[str, Any]:
     """Return the Bundle that answers `$events`: what is kept, in number order, under its original numbers.
 
     `content` is what the caller asked for; never more than the Subscription's own level is told (R-154).
-    `absent` says, a sentence each, which numbers of those asked for are not in it.
+    `remarks` says, a sentence each, which numbers of those asked for are not in it, or were skipped.
     """
     level = _level(standing.channel, content)
     at_level = replace(standing, channel=replace(standing.channel, content=level))
-    errors = [{"text": each} for each in absent]
+    errors = [{"text": each} for each in remarks]
     status = _parameters(at_level, kind="query-event", owed=owed, errors=errors, base=base, now=now)
     entries = [status_entry(standing.channel, status, base)]
     if level == "full-resource":

@@ -1,4 +1,4 @@
-"""Due lanes leased, their plan fixed in the same statement, and what their batches carry.
+"""Due lanes leased, their plans fixed in the same transaction, and what their batches carry.
 
 A claimed lane's `due_at` is when its lease runs out, so a lane whose holder died is simply due again.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 
 from services.clock import Clock
@@ -17,9 +18,10 @@ from services.database import Connection, Database
 from services.notifier import tables as t
 from services.notifier.hot import hot, listed, moment
 from services.notifier.model import Batch, Channel, LaneState, Resend
-from services.notifier.record.lane import AHEAD, Lane
+from services.notifier.record.lane import AHEAD, LONG, Lane
 from services.notifier.send.bodies import Bodies
 from services.notifier.send.gaps import at_gap, step_over
+from services.notifier.send.latest import keep_skipped
 from services.notifier.send.loading import load
 from services.notifier.send.resends import load_resends
 
@@ -51,16 +53,25 @@ class Room:
     """Room of one endpoint."""
 
 
-async def claim(
-    database: Database, clock: Clock, room: Room, *, lease: float, bodies: Bodies | None = None
-) -> list[Claimed]:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms lanes are leased; the same for every claim of a process."""
+
+    lease: float
+    """Seconds."""
+    bundle_bytes: int
+    """Most bytes of a notification Bundle that carries more than one report."""
+    bodies: Bodies = field(default_factory=Bodies)
+
+
+async def claim(database: Database, clock: Clock, room: Room, terms: Terms) -> list[Claimed]:
     """Lease the lanes that have been due longest, as far as there is room for them, in one transaction."""
     async with database.write() as connection:
-        return await claim_in(connection, database, clock, room, lease=lease, bodies=bodies or Bodies())
+        return await claim_in(connection, database, clock, room, terms)
 
 
 async def claim_in(
-    connection: Connection, database: Database, clock: Clock, room: Room, *, lease: float, bodies: Bodies
+    connection: Connection, database: Database, clock: Clock, room: Room, terms: Terms
 ) -> list[Claimed]:
     """Do the same inside a transaction. It waits for no lock, so it may follow any other.
 
@@ -68,49 +79,61 @@ async def claim_in(
     """
     claim_id, leased_at, now = clock.uuid7(), clock.monotonic(), moment(database, clock)
     wanted = {
-        "claim": claim_id,
-        "lease": lease,
         "fresh": max(0, room.fresh),
         "retries": max(0, room.retries),
         "full": listed(connection, room.full),
     }
-    rows = await connection.execute(_CLAIM.of(connection), now | wanted)
-    # First attempts before retries, where an endpoint has not room for both.
-    found = sorted((_lane(row, claim_id) for row in rows), key=lambda lane: lane.retry > 0)
-    lanes, too_many = _share(found, room.at)
-    if too_many:
-        put_back = {"ids": listed(connection, [lane.subscription for lane in too_many])}
-        await connection.execute(_PUT_BACK.of(connection), now | put_back)
-    if not lanes:
+    rows = (await connection.execute(_DUE.of(connection), now | wanted)).all()
+    if not rows:
         return []
-    loaded = await load(connection, lanes, bodies)
+    lanes = _planned([(_lane(row, claim_id), row.batch_size) for row in rows], room)
+    loaded = await load(connection, lanes, terms.bodies, most_bytes=terms.bundle_bytes)
     again = await load_resends(connection, lanes)
     claimed = [
-        Claimed(
-            lane,
-            loaded[lane.subscription].channel,
-            leased_at,
-            loaded[lane.subscription].batches,
-            again.get(lane.subscription, ()),
-        )
-        for lane in lanes
-        if lane.subscription in loaded
+        Claimed(each.lane, each.channel, leased_at, each.batches, again.get(name, ()))
+        for name, each in loaded.items()
     ]
+    passed = [each.passed for each in loaded.values() if each.passed is not None]
+    await keep_skipped(connection, database, clock, passed)
+    await _lease(connection, database, clock, [each.lane for each in claimed], claim_id, terms.lease)
     if gaps := [each.lane for each in claimed if at_gap(each.lane, each.batches)]:
         await step_over(connection, database, clock, gaps)
         claimed = [each for each in claimed if each.lane not in gaps]
     return claimed
 
 
-def _share(lanes: list[Lane], room_at: Callable[[str], int]) -> tuple[list[Lane], list[Lane]]:
-    """Keep as many lanes of each endpoint as it has room for."""
+def _planned(due: Sequence[tuple[Lane, int]], room: Room) -> list[Lane]:
+    """Return the lanes that there is room for, with their plans; `due` has the batch size of each."""
+    # First attempts before retries, where an endpoint has not room for both.
+    ordered = sorted(due, key=lambda each: each[0].retry > 0)
     taken: Counter[str] = Counter()
-    kept: list[Lane] = []
-    back: list[Lane] = []
-    for lane in lanes:
+    kept = []
+    for lane, batch_size in ordered:
         taken[lane.endpoint] += 1
-        (kept if taken[lane.endpoint] <= room_at(lane.endpoint) else back).append(lane)
-    return kept, back
+        if taken[lane.endpoint] <= room.at(lane.endpoint):
+            kept.append((lane, batch_size))
+    others_wait = bool(room.full) or len(kept) < len(due) or len(due) >= room.fresh
+    batches = AHEAD if others_wait else LONG
+    return [lane.planned(batch_size, batches) for lane, batch_size in kept]
+
+
+async def _lease(
+    connection: Connection,
+    database: Database,
+    clock: Clock,
+    lanes: Sequence[Lane],
+    claim_id: str,
+    lease: float,
+) -> None:
+    plans = [(lane.subscription, lane.plan_first, lane.plan_last, lane.plan_size) for lane in lanes]
+    columns = ("ids", "firsts", "lasts", "sizes")
+    values: dict[str, Any] = (
+        {"plans": orjson.dumps(plans).decode()}
+        if connection.dialect.name == "sqlite"
+        else {name: [plan[place] for plan in plans] for place, name in enumerate(columns)}
+    )
+    terms = {"claim": claim_id, "lease": lease}
+    await connection.execute(_LEASE.of(connection), moment(database, clock) | terms | values)
 
 
 async def extend(database: Database, clock: Clock, claimed: Sequence[Claimed], *, lease: float) -> set[str]:
@@ -140,38 +163,49 @@ async def release_all(database: Database, clock: Clock) -> None:
         )
 
 
-_DUE = """
+_LONGEST_DUE = """
     SELECT subscription_id FROM lane
     WHERE due_at <= {{now}} AND retry {retry} AND endpoint {{not_full}} ORDER BY due_at LIMIT :{most}
 """
-_FRESH = _DUE.format(retry="= 0", most="fresh")
-_RETRIES = _DUE.format(retry="> 0", most="retries")
-_CLAIM = hot(
-    f"""
-    UPDATE lane SET
-        claim_id = :claim,
-        due_at = {{lease_ends}},
-        plan_first = CASE WHEN plan_last >= next_number THEN plan_first ELSE next_number END,
-        plan_last = CASE WHEN plan_last >= next_number THEN plan_last
-                         WHEN last_number < next_number + batch_size * {AHEAD} THEN last_number
-                         ELSE next_number + batch_size * {AHEAD} - 1 END,
-        plan_size = CASE WHEN plan_last >= next_number THEN plan_size ELSE batch_size END
-    WHERE subscription_id {{due}}
-    RETURNING subscription_id, endpoint, state, next_number, last_number, batch_size, plan_first, plan_last,
-              plan_size, retry, refusals, resend_retry, COALESCE(resend_due_at <= {{now}}, false) AS resends
+_FRESH = _LONGEST_DUE.format(retry="= 0", most="fresh")
+_RETRIES = _LONGEST_DUE.format(retry="> 0", most="retries")
+_DUE = hot(
+    """
+    SELECT subscription_id, endpoint, state, next_number, last_number, batch_size, plan_first, plan_last,
+           plan_size, retry, refusals, resend_retry, COALESCE(resend_due_at <= {now}, false) AS resends
+    FROM lane WHERE subscription_id {due} {lock}
+    """,
+    sqlite={"due": f"IN (SELECT * FROM ({_FRESH}) UNION ALL SELECT * FROM ({_RETRIES}))"},
+    postgresql={
+        # Arrays are made once, whatever the plan: a subquery that is evaluated again finds more than its limit.
+        "due": f"= ANY(ARRAY({_FRESH} FOR UPDATE SKIP LOCKED) || ARRAY({_RETRIES} FOR UPDATE SKIP LOCKED))"
+    },
+)
+_LEASE = hot(
+    """
+    UPDATE lane SET claim_id = :claim, due_at = {lease_ends},
+        plan_first = {plan_first}, plan_last = {plan_last}, plan_size = {plan_size}
+    FROM {plans} WHERE lane.subscription_id = {id}
     """,
     sqlite={
         "lease_ends": ":now + CAST(:lease * 1000000 AS INTEGER)",
-        "due": f"IN (SELECT * FROM ({_FRESH}) UNION ALL SELECT * FROM ({_RETRIES}))",
+        "plans": "json_each(:plans) AS w",
+        "id": "w.value ->> 0",
+        "plan_first": "w.value ->> 1",
+        "plan_last": "w.value ->> 2",
+        "plan_size": "w.value ->> 3",
     },
     postgresql={
         # Not from when the transaction began: what knows when the lease runs out was asked the time since.
         "lease_ends": "clock_timestamp() + CAST(:lease AS double precision) * interval '1 second'",
-        # Arrays are made once, whatever the plan: a subquery that is evaluated again leases more than its limit.
-        "due": f"= ANY(ARRAY({_FRESH} FOR UPDATE SKIP LOCKED) || ARRAY({_RETRIES} FOR UPDATE SKIP LOCKED))",
+        "plans": "unnest(CAST(:ids AS text[]), CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[]),"
+        " CAST(:sizes AS int[])) AS w(id, first, last, size)",
+        "id": "w.id",
+        "plan_first": "w.first",
+        "plan_last": "w.last",
+        "plan_size": "w.size",
     },
 )
-_PUT_BACK = hot("UPDATE lane SET claim_id = NULL, due_at = {now} WHERE subscription_id {ids}")
 
 
 def _lane(row: Any, claim_id: str) -> Lane:

@@ -11,13 +11,16 @@ from services.clock import Clock
 from services.database import Connection, Database
 from services.notifier.record.recorder import record, record_in
 from services.notifier.record.turn import Turn
-from services.notifier.send.bodies import Bodies
-from services.notifier.send.claims import Claimed, Room, claim_in, extend
+from services.notifier.send.claims import Claimed, Room, Terms, claim_in, extend
 from services.notifier.send.notices import announce
 from services.notifier.send.worker import Deliverer, Sender
 from services.wakeup import Wakeup
 
 DRAIN_SECONDS = 25.0
+_TOGETHER = 0.05
+"""Seconds that a record waits for a transaction to go with, when nothing waits for the record."""
+_AGAIN = 1.0
+"""Seconds until a record that failed with such a transaction is tried by itself."""
 _SOON = 5.0
 """A lane that is due again within so many seconds is waited for; later ones are found by looking."""
 
@@ -38,10 +41,11 @@ class Outgoing:
 
     def at_hand(self, event_id: str, body: bytes) -> None:
         """Have the report of an event at hand for when it is sent."""
-        self._delivery.bodies.keep(event_id, body)
+        self._delivery.terms.bodies.keep(event_id, body)
 
     async def lease_due(self) -> None:
         """Lease what is due, once; whatever there is no room for here is announced to the other notifiers."""
+        self._delivery.hurry = bool(self._delivery.deliverer.running)  # they may be owed more by now
         room = self._holding.enter_context(self._delivery.deliverer.room())
         if room is not None:
             self.claimed = await self._delivery.claim(self.connection, room)
@@ -54,50 +58,96 @@ class Delivery:
     """Claims, sends and records for one process."""
 
     def __init__(
-        self, database: Database, clock: Clock, sender: Sender, *, workers: int, owed: Wakeup
+        self,
+        database: Database,
+        clock: Clock,
+        sender: Sender,
+        *,
+        workers: int,
+        owed: Wakeup,
+        bundle_bytes: int = 2**20,
     ) -> None:
-        """Set `owed` whenever there may be something to do; `workers` lanes are sent for at a time."""
+        """Set `owed` whenever there may be something to do; `workers` lanes are sent for at a time.
+
+        A notification Bundle of more than one report has at most `bundle_bytes`.
+        """
         self._database = database
         self._clock = clock
         self._leases = sender.leases
         self._owed = owed
         self._turns: list[Turn] = []
-        self.bodies = Bodies()
+        self._ending = False
+        self._together: asyncio.TimerHandle | None = None
+        self.hurry = False
+        """A lane that is being sent for may be owed more, and gets it once its turn is recorded."""
+        self.terms = Terms(sender.leases.seconds, bundle_bytes)
         self.deliverer = Deliverer(sender, workers, self._finish)
 
     def _finish(self, turn: Turn) -> None:
         self._turns.append(turn)
-        self._owed.set()
+        if self._ending:
+            turn.told(to_go_on=False)
+        if not self._database.is_sqlite or self.hurry or not turn.settled:
+            self._owed.set()
+        else:
+            # One file has one writer: what is taken in next takes this record along, and saves a commit.
+            self._record_within(_TOGETHER)
+
+    def _record_within(self, seconds: float) -> None:
+        if self._together is None:
+            self._together = asyncio.get_running_loop().call_later(seconds, self._owed.set)
 
     async def step(self) -> bool:
         """Record every turn that has ended and lease what is due; tell whether there may be more at once.
 
         Turns are kept for the next round when that fails.
         """
-        turns, self._turns = self._turns, []
         claimed: list[Claimed] = []
-        try:
-            with self.deliverer.room() as room:
-                if not turns and room is None:
-                    return False
-                async with self._database.write() as connection:
-                    if turns:
-                        await record_in(connection, self._database, self._clock, turns)
-                    if room is not None:
-                        claimed = await self.claim(connection, room)
-        except BaseException:
-            self._turns = turns + self._turns
-            raise
+        self.hurry = False
+        with self.deliverer.room() as room:
+            if not self._turns and room is None:
+                return False
+            async with self._recorded() as connection:
+                if room is not None:
+                    claimed = await self.claim(connection, room)
         more = room is not None and bool(claimed) and ran_out(room, claimed)
         self._start(claimed)
-        self._look_again(turns)
         return more or bool(self._turns)
+
+    @contextlib.asynccontextmanager
+    async def _recorded(self) -> AsyncIterator[Connection]:
+        """Open a writing transaction that begins with the record of every turn that has ended."""
+        turns: list[Turn] = []
+        recorded: list[Turn] = []
+        try:
+            async with self._database.write() as connection:
+                turns = self._take()
+                if turns:
+                    recorded = await record_in(connection, self._database, self._clock, turns)
+                yield connection
+        except BaseException:
+            self._turns = turns + self._turns
+            if self._turns:
+                self._record_within(_AGAIN)
+            raise
+        for turn in turns:
+            turn.told(to_go_on=turn in recorded)
+        self._look_again(turns)
+
+    def _take(self) -> list[Turn]:
+        turns, self._turns = self._turns, []
+        if self._together is not None:
+            self._together.cancel()
+            self._together = None
+        return turns
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Outgoing]:
         """Open a writing transaction for something that may make lanes due."""
+        # On a server, a record locks lanes, and what follows here locks what comes before lanes.
+        opened = self._recorded() if self._database.is_sqlite else self._database.write()
         with contextlib.ExitStack() as holding:
-            async with self._database.write() as connection:
+            async with opened as connection:
                 outgoing = Outgoing(connection, self, holding)
                 yield outgoing
         self._start(outgoing.claimed)
@@ -108,9 +158,7 @@ class Delivery:
 
     async def claim(self, connection: Connection, room: Room) -> list[Claimed]:
         """Lease what is due, as far as there is room, inside a transaction."""
-        return await claim_in(
-            connection, self._database, self._clock, room, lease=self._leases.seconds, bodies=self.bodies
-        )
+        return await claim_in(connection, self._database, self._clock, room, self.terms)
 
     def _start(self, claimed: Sequence[Claimed]) -> None:
         for each in claimed:
@@ -138,10 +186,13 @@ class Delivery:
 
     async def close(self) -> None:
         """Let running turns end and record them; what is cut off goes again when its lease runs out."""
+        self._ending = True
+        for turn in self._turns:
+            turn.told(to_go_on=False)
         await self.deliverer.drain(DRAIN_SECONDS)
-        turns, self._turns = self._turns, []
-        if turns:
+        if turns := self._take():
             await record(self._database, self._clock, turns)
+        self._ending = False
 
 
 def ran_out(room: Room, claimed: Sequence[Claimed]) -> bool:

@@ -14,18 +14,20 @@ from schemas.event import EventType, Interaction
 from services.database import Connection, UtcDateTime
 from services.notifier.hot import hot, listed
 from services.notifier.model import Batch, Channel, LaneState, Owed, Status
-from services.notifier.record.lane import Lane
+from services.notifier.record.lane import MOST_NUMBERS, Lane
 from services.notifier.send.bodies import Bodies
+from services.notifier.send.latest import Latest, latest, skipped_before
 
-MOST_NUMBERS: Final = 256
 MOST_BYTES: Final = 2**20
-"""Most notifications, and bytes of reports, loaded for one lane at a time; but always its next batch."""
+"""Most bytes of reports loaded for one lane at a time; but always its next batch."""
 MOST_BYTES_AT_ONCE: Final = 32 * 2**20
 """Most bytes of reports loaded with one claim; beyond that a lane gets its next batch only."""
+AROUND_BUNDLE, AROUND_REPORT = 4096, 1536
+"""Most bytes of a notification Bundle besides its reports: in all, and for each event."""
 
 _CHANNELS = hot("""
     SELECT id AS subscription_id, kind, status, endpoint, mime, content, criteria, headers, timeout,
-           heartbeat, version AS subscription_version
+           heartbeat, latest_only, version AS subscription_version
     FROM subscription WHERE id {ids}
 """)
 
@@ -83,30 +85,60 @@ class Number(NamedTuple):
 class Load:
     """What one lane carries: no batch when its turn is a handshake."""
 
+    lane: Lane
+    """With its plan, which is as it will be sent."""
     channel: Channel
     batches: Sequence[Batch]
+    passed: Latest | None = None
+    """What is not sent because the subscription wants the latest only."""
 
 
-async def load(connection: Connection, lanes: Sequence[Lane], bodies: Bodies) -> dict[str, Load]:
-    """Return what each of these lanes carries, by subscription; one that was deleted meanwhile is left out."""
+async def load(
+    connection: Connection, lanes: Sequence[Lane], bodies: Bodies, *, most_bytes: int
+) -> dict[str, Load]:
+    """Return what each of these lanes carries, by subscription; one that was deleted meanwhile is left out.
+
+    New plans are cut so that a Bundle of more than one report has at most `most_bytes`.
+    """
     rows = await connection.execute(
         _CHANNELS.of(connection), {"ids": listed(connection, [lane.subscription for lane in lanes])}
     )
     channels = {row.subscription_id: channel_of(row) for row in rows}
+    passed = {
+        lane.subscription: await latest(connection, lane)
+        for lane in lanes
+        if lane.subscription in channels and channels[lane.subscription].latest_only
+    }
+    lanes = [passed[lane.subscription].lane if lane.subscription in passed else lane for lane in lanes]
+    before = {name: await skipped_before(connection, each) for name, each in passed.items()}
     owed = await _owed(connection, [lane for lane in lanes if lane.subscription in channels])
-    chosen, left, known = {}, MOST_BYTES_AT_ONCE, set[str]()
+    chosen, left, known = [], MOST_BYTES_AT_ONCE, set[str]()
     for lane in lanes:
         if lane.subscription in channels:
             carries = _carries_reports(channels[lane.subscription])
-            batches, size = choose(
-                lane, owed.get(lane.subscription, {}), known, min(left, MOST_BYTES) if carries else None
-            )
-            chosen[lane.subscription], left = batches, left - size
+            there = owed.get(lane.subscription, {})
+            planned = lane.cut(_sizes(there, carries=carries), most_bytes - AROUND_BUNDLE)
+            batches, size = choose(planned, there, known, min(left, MOST_BYTES) if carries else None)
+            chosen.append((planned, batches))
+            left -= size
     reports = await _reports(connection, known, bodies)
     return {
-        name: Load(channels[name], [_batch(name, batch, reports) for batch in batches])
-        for name, batches in chosen.items()
+        lane.subscription: Load(
+            lane,
+            channels[lane.subscription],
+            [
+                _batch(lane.subscription, batch, reports, 0 if place else before.get(lane.subscription, 0))
+                for place, batch in enumerate(batches)
+            ],
+            passed.get(lane.subscription),
+        )
+        for lane, batches in chosen
     }
+
+
+def _sizes(owed: Mapping[int, Number], *, carries: bool) -> dict[int, int]:
+    """Return how many bytes each number takes in a Bundle, at most."""
+    return {number: AROUND_REPORT + each.size * carries for number, each in owed.items()}
 
 
 async def _owed(connection: Connection, lanes: Sequence[Lane]) -> dict[str, dict[int, Number]]:
@@ -184,7 +216,7 @@ def _carries_reports(channel: Channel) -> bool:
     return channel.mime is not None if channel.kind == "classic" else channel.content == "full-resource"
 
 
-def _batch(subscription: str, batch: Sequence[Number], reports: Mapping[str, bytes]) -> Batch:
+def _batch(subscription: str, batch: Sequence[Number], reports: Mapping[str, bytes], skipped: int) -> Batch:
     return Batch(
         subscription,
         [
@@ -199,6 +231,7 @@ def _batch(subscription: str, batch: Sequence[Number], reports: Mapping[str, byt
             )
             for each in batch
         ],
+        skipped,
     )
 
 
@@ -220,4 +253,5 @@ def channel_of(row: Any) -> Channel:
         timeout=row.timeout,
         version=row.subscription_version,
         heartbeat=row.heartbeat,
+        latest_only=row.latest_only,
     )

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from services import logs, metrics
 from services.clock import Clock
-from services.notifier.model import Answer, Batch, LaneState, Request, Resend, Status
+from services.notifier.model import Answer, Batch, LaneState, Request, Resend
+from services.notifier.record.lane import AHEAD
 from services.notifier.record.turn import Resent, Tried, Turn
 from services.notifier.record.verdict import (
     MESSAGE_FAULTS,
@@ -29,6 +30,7 @@ from services.notifier.send.claims import Claimed, Room
 from services.notifier.send.client import HookClient
 from services.notifier.send.endpoints import Endpoints
 from services.notifier.send.leases import Leases
+from services.notifier.subscriptions.statuses import Cause, move
 
 log = logs.get(__name__)
 
@@ -46,14 +48,27 @@ class Sender:
     endpoints: Endpoints
     stopping: Callable[[], bool]
 
-    async def take_turn(self, claimed: Claimed, slots: asyncio.Semaphore) -> Turn:
-        """Send what was claimed, a slot for each request; the turn ends at the first batch that is not delivered."""
+    async def take_turn(
+        self, claimed: Claimed, slots: asyncio.Semaphore, hand_in: Callable[[Turn], None]
+    ) -> Turn:
+        """Send what was claimed, a slot for each request; the turn ends at the first batch that is not delivered.
+
+        Of a long plan, what was sent is handed in now and then, to be recorded while the next is sent.
+        """
         turn = Turn(claimed.lane, claimed.channel)
+        handed_in: Turn | None = None
         if claimed.lane.state is LaneState.HANDSHAKE:
             async with slots:
                 await self._handshake(turn)
             return turn
         for batch in claimed.batches:
+            if len(claimed.batches) > AHEAD and len(turn.tries) == AHEAD // 2:
+                # No more than AHEAD before their record: half that are being recorded, and half that are sent.
+                if handed_in is not None and not await _recorded(handed_in):
+                    return turn
+                handed_in, turn = turn, Turn(turn.lane, turn.channel)
+                handed_in.goes_on = asyncio.get_running_loop().create_future()
+                hand_in(handed_in)
             async with slots:
                 if not self._may_send(turn, claimed) or not await self._send(turn, batch):
                     return turn
@@ -83,7 +98,8 @@ class Sender:
         verdict = judge_heartbeat(answer, period=turn.channel.heartbeat or 0)
         turn.tries.append(Tried(dict(request.headers)["webhook-id"], 0, 0, at, answer, verdict))
         if isinstance(verdict, SwitchOff):
-            turn.status, turn.asleep = Status.OFF, True
+            _moved(turn, Cause.GONE)
+            turn.asleep = True
             turn.lane = turn.lane.after(verdict, 0, 0)
 
     def _may_send(self, turn: Turn, claimed: Claimed) -> bool:
@@ -110,13 +126,14 @@ class Sender:
         turn.tries.append(Tried(dict(request.headers)["webhook-id"], 0, 0, at, answer, verdict))
         match verdict:
             case Delivered():
-                turn.status = Status.ACTIVE
+                _moved(turn, Cause.GREETED)
                 turn.lane = replace(turn.lane, state=LaneState.OPEN, retry=0)
             case RetryLater(seconds=seconds):
                 turn.wait = seconds
                 turn.lane = replace(turn.lane, retry=turn.lane.retry + 1)
             case Park():
-                turn.status, turn.asleep = Status.ERROR, True
+                _moved(turn, Cause.NOT_GREETED)
+                turn.asleep = True
                 turn.lane = replace(turn.lane, state=LaneState.HELD)
 
     async def _send(self, turn: Turn, batch: Batch) -> bool:
@@ -141,14 +158,16 @@ class Sender:
         match verdict:
             case Delivered() | GiveUp():
                 if was is LaneState.PARKED:
-                    turn.status = Status.ACTIVE
+                    _moved(turn, Cause.WELL_AGAIN)
                 return isinstance(verdict, Delivered)
             case RetryLater(seconds=seconds):
                 turn.wait = seconds
             case Park(seconds=seconds):
-                turn.status, turn.wait, turn.asleep = Status.ERROR, seconds, seconds is None
+                _moved(turn, Cause.EXHAUSTED)
+                turn.wait, turn.asleep = seconds, seconds is None
             case SwitchOff():
-                turn.status, turn.asleep = Status.OFF, True
+                _moved(turn, Cause.GONE)
+                turn.asleep = True
             case _:
                 pass  # a split batch goes on at once, under the next claim
         return False
@@ -175,6 +194,16 @@ class Sender:
         return answer
 
 
+def _moved(turn: Turn, cause: Cause) -> None:
+    """Have the Subscription moved as the table says, when the turn is recorded."""
+    turn.status = move(turn.channel.kind, turn.channel.status, cause).status
+
+
+async def _recorded(turn: Turn) -> bool:
+    """Wait until a turn that was handed in is recorded; tell whether to go on."""
+    return turn.goes_on is not None and await turn.goes_on
+
+
 LEASED_AHEAD = 4
 """Lanes leased for each one that sends: while some are recorded and others leased, there are still some to send for."""
 
@@ -187,7 +216,7 @@ class Deliverer:
     """
 
     def __init__(self, sender: Sender, workers: int, finished: Callable[[Turn], None]) -> None:
-        """Call `finished` with every turn as it ends."""
+        """Call `finished` with every turn as it ends, and with what is to be recorded while one goes on."""
         self._sender = sender
         self._workers = workers
         self._retries = max(1, workers // 2)
@@ -238,7 +267,7 @@ class Deliverer:
     async def _run(self, claimed: Claimed) -> None:
         try:
             slots = self._retry_slots if claimed.lane.retry else self._fresh_slots
-            turn = await self._sender.take_turn(claimed, slots)
+            turn = await self._sender.take_turn(claimed, slots, self._finished)
         except Exception:
             # Whatever was sent is not recorded: the lease runs out and the same batches go again.
             log.exception("turn_failed", subscription=claimed.lane.subscription)

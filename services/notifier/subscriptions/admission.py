@@ -60,7 +60,7 @@ def admit(resource: dict[str, Any], *, base_url: str, policy: EndpointPolicy, no
     status, issues = _status(resource["status"])
     channel, found = read_channel(resource["channel"], kind, policy)
     ends_at, late = _end(resource, now, status)
-    issues += [*found, *late, *_elements(resource, kind)]
+    issues += [*found, *late, *_elements(resource, kind), *_told_for_itself(criteria, channel)]
     try:
         interest_terms(kind, criteria, filters, base_url=base_url)
     except FhirError as error:
@@ -87,12 +87,14 @@ def interest_terms(
     for place, text in enumerate(filters):
         at = f"Subscription.criteria.extension[{place}]"
         try:
-            found = _parsed(text, base_url)
+            found, misplaced = _parsed(topic, text, base_url)
         except CriteriaError as error:
             issues += (replace(issue, expression=at) for issue in error.issues)
             continue
-        issues += _not_filterable(topic, found, at)
         terms += found
+        for name in misplaced:
+            said = f"{topic.title!r} cannot be filtered by {name}"
+            issues.append(Issue("error", "not-supported", said, at))
     if (
         topic.crosses is not None
         and not issues
@@ -106,9 +108,14 @@ def interest_terms(
 
 
 @lru_cache(_FILTERS)
-def _parsed(text: str, base_url: str) -> tuple[Term, ...]:
-    """Return a filter's terms; many Subscriptions have the same, and then share one."""
-    return parse_filter(text, base_url=base_url, expression="")
+def _parsed(topic: Topic, text: str, base_url: str) -> tuple[tuple[Term, ...], tuple[str, ...]]:
+    """Return a filter's terms, and those parameters of it that the topic does not allow.
+
+    Many Subscriptions have the same filter, and then share one.
+    """
+    terms = parse_filter(text, base_url=base_url, expression="")
+    names = (term.parameter.name for term in terms)
+    return terms, tuple(name for name in names if name not in topic.can_filter_by)
 
 
 def term_texts(kind: SubscriptionKind, criteria: str, filters: tuple[str, ...]) -> tuple[str, ...]:
@@ -158,14 +165,6 @@ def _topic(criteria: str) -> Topic:
     return topic
 
 
-def _not_filterable(topic: Topic, terms: tuple[Term, ...], at: str) -> list[Issue]:
-    return [
-        Issue("error", "not-supported", f"{topic.title!r} cannot be filtered by {term.parameter.name}", at)
-        for term in terms
-        if term.parameter.name not in topic.can_filter_by
-    ]
-
-
 def _filters(resource: dict[str, Any]) -> tuple[str, ...]:
     extensions = resource.get("_criteria", {}).get("extension", [])
     return tuple(
@@ -183,6 +182,14 @@ def _elements(resource: dict[str, Any], kind: SubscriptionKind) -> list[Issue]:
             said = "filters belong to topic Subscriptions; put the search into the criteria"
             issues.append(Issue("error", "not-supported", said, at))
     return issues
+
+
+def _told_for_itself(criteria: str, channel: AskedChannel) -> list[Issue]:
+    topic = find(criteria)
+    if not channel.latest_only or topic is None or topic.crosses is None:
+        return []
+    said = f"latest-only is not served for {topic.title!r}: each crossing is told for itself"
+    return [Issue("error", "business-rule", said, "Subscription.channel.extension")]
 
 
 def _end(resource: dict[str, Any], now: datetime, asked: Status) -> tuple[datetime | None, list[Issue]]:

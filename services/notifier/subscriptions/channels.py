@@ -19,6 +19,7 @@ from schemas.fhir import (
     BACKPORT_PAYLOAD_CONTENT,
     BACKPORT_TIMEOUT,
     FHIR_JSON,
+    LATEST_ONLY,
 )
 from schemas.outcome import Issue
 from services.notifier.model import Content, SubscriptionKind
@@ -40,7 +41,7 @@ _OURS = frozenset(
      "trailer", "upgrade", "expect", "cookie", "keep-alive", "traceparent", "tracestate"}
 )  # fmt: skip
 _CONTENTS: dict[str, Content] = {"empty": "empty", "id-only": "id-only", "full-resource": "full-resource"}
-_CHANNEL_EXTENSIONS = frozenset({BACKPORT_HEARTBEAT, BACKPORT_TIMEOUT, BACKPORT_MAX_COUNT})
+_CHANNEL_EXTENSIONS = frozenset({BACKPORT_HEARTBEAT, BACKPORT_TIMEOUT, BACKPORT_MAX_COUNT, LATEST_ONLY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class AskedChannel:
     timeout: int | None
     heartbeat: int | None
     batch_size: int
+    latest_only: bool
 
 
 def read_channel(
@@ -85,6 +87,7 @@ def read_channel(
         timeout=given.get(BACKPORT_TIMEOUT, {}).get("valueUnsignedInt"),
         heartbeat=given.get(BACKPORT_HEARTBEAT, {}).get("valueUnsignedInt"),
         batch_size=1 if kind == "classic" else max(1, min(int(most), MOST_BATCH)),
+        latest_only=given.get(LATEST_ONLY, {}).get("valueBoolean") is True,
     ), issues
 
 
@@ -197,9 +200,10 @@ def _extensions(channel: dict[str, Any], kind: SubscriptionKind) -> Iterator[Iss
         if url not in _CHANNEL_EXTENSIONS:
             yield _unsupported(f"extension {url} is not served", at)
         elif kind == "classic":
-            yield _unsupported(
-                "Backport extensions belong to topic Subscriptions; criteria here are a search", at
-            )
+            said = "this extension belongs to topic Subscriptions; criteria here are a search"
+            yield _unsupported(said, at)
+        elif url == LATEST_ONLY:
+            yield from _latest_only(item, _content(channel), at)
         elif url == BACKPORT_HEARTBEAT:
             yield from _heartbeat(item.get("valueUnsignedInt", 0), at)
         elif url == BACKPORT_TIMEOUT and not 1 <= item.get("valueUnsignedInt", 0) <= MOST_SECONDS:
@@ -212,6 +216,14 @@ def _heartbeat(seconds: int, at: str) -> Iterator[Issue]:
             f"found a heartbeat period of {seconds} s; expected {LEAST_HEARTBEAT} to {MOST_HEARTBEAT} seconds"
         )
         yield Issue("error", "value", said, at)
+
+
+def _latest_only(item: dict[str, Any], content: str | None, at: str) -> Iterator[Issue]:
+    if not isinstance(item.get("valueBoolean"), bool):
+        yield Issue("error", "value", "latest-only takes a valueBoolean", at)
+    elif item["valueBoolean"] and content == "empty":
+        said = "latest-only needs id-only or full-resource: an empty payload names no report that could be superseded"
+        yield Issue("error", "business-rule", said, at)
 
 
 def _headers(headers: list[str]) -> Iterator[Issue]:

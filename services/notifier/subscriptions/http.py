@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
@@ -16,12 +16,12 @@ from schemas.json_patch import apply_patch
 from schemas.outcome import refuse
 from schemas.raw_json import parse
 from services.clock import Clock
-from services.database import Database
+from services.database import Connection, Database
 from services.fhir_http import json_response, read_body, version_headers
 from services.notifier.subscriptions import search, versions
 from services.notifier.subscriptions.admission import Admitted, admit
 from services.notifier.subscriptions.channels import EndpointPolicy
-from services.notifier.subscriptions.history import history_bundle
+from services.notifier.subscriptions.history import history_bundle, understand
 from services.notifier.subscriptions.requests import if_match, lenient, logical_id
 from services.notifier.subscriptions.store import SubscriptionStore
 from services.notifier.subscriptions.stored import Stored, stored_version, visible
@@ -66,6 +66,7 @@ class SubscriptionRoutes:
         app.router.add_put(one, self.update)
         app.router.add_patch(one, self.patch)
         app.router.add_delete(one, self.delete)
+        app.router.add_get(f"{every}/_history", self.history_of_all)
         app.router.add_get(f"{one}/_history", self.history)
         app.router.add_get(one + "/_history/{version}", self.vread)
 
@@ -99,14 +100,20 @@ class SubscriptionRoutes:
     async def history(self, request: web.Request) -> web.Response:
         """GET its versions, newest first, a page at a time; a deleted one has a history too."""
         of = logical_id(request)
-        before, count = _page(request)
         async with self._database.read() as connection:
             await visible(connection, request[PRINCIPAL], of, deleted=True)
-            rows = await versions.history(connection, of, before, count)
-            total = await versions.count(connection, of)
-        return json_response(
-            history_bundle([stored_version(row) for row in rows], of, total, base=self._base, count=count)
-        )
+            return await self._history(connection, request, of)
+
+    async def history_of_all(self, request: web.Request) -> web.Response:
+        """GET the versions of every Subscription that the client may see, newest first, a page at a time."""
+        async with self._database.read() as connection:
+            return await self._history(connection, request, None)
+
+    async def _history(self, connection: Connection, request: web.Request, of: str | None) -> web.Response:
+        asked = understand(request.rel_url.raw_query_string)
+        rows, total = await versions.history(connection, asked.wanted(of, request[PRINCIPAL]))
+        found = [stored_version(row) for row in rows]
+        return json_response(history_bundle(found, of, total, asked, base=self._base))
 
     async def update(self, request: web.Request) -> web.Response:
         """PUT: replaces, re-activates, switches off, or creates under the given id."""
@@ -191,18 +198,3 @@ def _operations(text: bytes) -> Any:
         return json.loads(text)
     except ValueError as wrong:
         raise refuse(400, "invalid", f"the body is not JSON: {wrong}") from None
-
-
-def _page(request: web.Request) -> tuple[int, int]:
-    before, count = versions.NEWEST, search.DEFAULT_COUNT
-    for name, value in parse_qsl(request.query_string):
-        number = int(value) if value.isdecimal() and len(value) < 10 else None
-        if name in {"_format", "_pretty"}:
-            continue
-        if name not in {"_count", "_before"} or number is None:
-            raise refuse(400, "not-supported", f"{name}={value} is not served here; expected _count=n")
-        if name == "_count":
-            count = max(1, min(number, search.MOST))
-        else:
-            before = number
-    return before, count

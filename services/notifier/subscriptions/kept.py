@@ -23,12 +23,12 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 """Report bytes in one answer; the first event goes in whatever its size."""
 
 _s, _lane, _counter = t.subscription.c, t.lane.c, t.counter.c
-_n, _e, _gap = t.notification.c, t.event.c, t.passed_over.c
+_n, _e, _gap, _lost = t.notification.c, t.event.c, t.passed_over.c, t.given_up.c
 
 _STANDING = (
     sa.select(
         _s.id.label("subscription_id"), _s.kind, _s.status, _s.endpoint, _s.mime, _s.content, _s.criteria,
-        _s.headers, _s.timeout, _s.heartbeat, _s.version.label("subscription_version"), _s.error,
+        _s.headers, _s.timeout, _s.heartbeat, _s.latest_only, _s.version.label("subscription_version"), _s.error,
         _counter.last_number, _lane.failure, _lane.said,
     )
     .join(t.counter, _counter.subscription_id == _s.id)
@@ -57,6 +57,15 @@ _EVENTS = (
     )
     .order_by(_n.number)
 )
+_SKIPPED = (
+    sa.select(_lost.number)
+    .where(
+        _lost.subscription_id == sa.bindparam("of"),
+        _lost.number.between(sa.bindparam("first"), sa.bindparam("last")),
+        _lost.superseded_by.is_not(None),
+    )
+    .order_by(_lost.number)
+)
 _GAPS = (
     sa.select(_gap.first_number, _gap.last_number)
     .where(_gap.subscription_id == sa.bindparam("of"))
@@ -69,8 +78,9 @@ class KeptEvents:
     """The events of a range of numbers, as far as they are kept and fit into one answer."""
 
     owed: Sequence[Owed]
-    absent: Sequence[str]
-    """A sentence for each run of numbers asked for and not there, and for where the answer was cut."""
+    remarks: Sequence[str]
+    """A sentence for each run of numbers asked for that are not there, or were skipped instead of sent, and for where
+    the answer was cut."""
 
 
 async def standings(
@@ -101,13 +111,34 @@ async def kept_events(connection: Connection, of: Standing, since: int, until: i
     fitting = _fitting(rows)
     # What lies behind the last one that fits is cut off, not missing.
     end = fitting[-1] if len(rows) == MOST_EVENTS or len(fitting) < len(rows) else last
-    absent = _absent(fitting, since, end, (await connection.execute(_GAPS, {"of": subscription})).all())
+    remarks = _absent(fitting, since, end, (await connection.execute(_GAPS, {"of": subscription})).all())
+    if of.channel.latest_only:
+        passed = await connection.execute(_SKIPPED, {"of": subscription, "first": since, "last": end})
+        remarks += _passed([row.number for row in passed])
     if end < last:
-        absent.append(f"events {end + 1} to {last} did not fit; ask again with eventsSinceNumber={end + 1}")
+        remarks.append(f"events {end + 1} to {last} did not fit; ask again with eventsSinceNumber={end + 1}")
     if not fitting:
-        return KeptEvents([], absent)
+        return KeptEvents([], remarks)
     found = await connection.execute(_EVENTS, {**named, "last": fitting[-1]})
-    return KeptEvents([owed_of(row) for row in found], absent)
+    return KeptEvents([owed_of(row) for row in found], remarks)
+
+
+def _passed(numbers: Sequence[int]) -> list[str]:
+    """Return a sentence for each run of numbers that were skipped."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return [
+        f"{_named(run[0], run[-1], 'was', 'were')} skipped: later versions were told of instead (latest-only)"
+        for run in runs
+    ]
+
+
+def _named(low: int, high: int, one: str, more: str) -> str:
+    return f"event {low} {one}" if low == high else f"events {low} to {high} {more}"
 
 
 def _fitting(rows: Sequence[Any]) -> list[int]:
@@ -126,7 +157,7 @@ def _absent(there: Sequence[int], first: int, last: int, gaps: Sequence[Any]) ->
     for number in (*there, last + 1):
         if number > before + 1:
             low, high = before + 1, number - 1
-            what = f"event {low} is" if low == high else f"events {low} to {high} are"
+            what = _named(low, high, "is", "are")
             never = any(gap.first_number <= low and high <= gap.last_number for gap in gaps)
             why = "not known: a restored database skipped these numbers" if never else "no longer kept"
             said.append(f"{what} {why}")

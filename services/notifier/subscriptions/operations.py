@@ -78,7 +78,7 @@ class OperationRoutes:
             found = await standing(connection, of)
             kept = await kept_events(connection, found, wanted.first, wanted.last)
         bundle = events_history(
-            found, kept.owed, content=content, absent=kept.absent, base=self._base, now=self._clock.now()
+            found, kept.owed, content=content, remarks=kept.remarks, base=self._base, now=self._clock.now()
         )
         return json_response(bundle)
 

@@ -18,7 +18,7 @@ from services.notifier import tables as t
 from services.notifier.model import LaneState, Status
 from services.notifier.send.endpoints import endpoint_of
 from services.notifier.subscriptions.admission import Admitted
-from services.notifier.subscriptions.statuses import ASKED, Move, stays
+from services.notifier.subscriptions.statuses import Cause, Move, asked, move, stays
 from services.notifier.subscriptions.stored import Stored, owned, stored, visible
 from services.notifier.subscriptions.versions import keep
 from services.principal import Principal
@@ -38,21 +38,21 @@ class SubscriptionStore:
         """Store a new Subscription; it is matched for every report accepted after this returns."""
         now = self._clock.now()
         new_id = logical_id or self._clock.uuid7()
-        move = ASKED[admitted.kind, admitted.asked]
+        to = move(admitted.kind, None, asked(admitted.asked))
         async with self._database.write() as connection:
             revision = await _next_revision(connection)
             await connection.execute(
-                sa.insert(t.counter).values(subscription_id=new_id, last_number=0, numbering=move.numbering)
+                sa.insert(t.counter).values(subscription_id=new_id, last_number=0, numbering=to.numbering)
             )
             await connection.execute(
                 sa.insert(t.lane).values(
                     subscription_id=new_id,
                     endpoint=endpoint_of(admitted.channel.endpoint),
-                    state=move.lane,
+                    state=to.lane,
                     next_number=1,
                     last_number=0,
                     batch_size=admitted.channel.batch_size,
-                    due_at=self._database.now(self._clock) if move.lane is LaneState.HANDSHAKE else None,
+                    due_at=self._database.now(self._clock) if to.lane is LaneState.HANDSHAKE else None,
                     plan_first=1,
                     plan_last=0,
                     plan_size=admitted.channel.batch_size,
@@ -64,7 +64,7 @@ class SubscriptionStore:
                 **_asked(admitted),
                 "id": new_id,
                 "version": 1,
-                "status": move.status,
+                "status": to.status,
                 "status_since": now,
                 "client": principal.client,
                 "role": principal.role,
@@ -77,7 +77,7 @@ class SubscriptionStore:
             await connection.execute(sa.insert(t.subscription).values(row))
             await keep(connection, [new_id])
             await _audit(connection, now, principal, "subscription-create", new_id)
-        return Stored(new_id, 1, move.status, None, now, admitted.resource, deleted=False)
+        return Stored(new_id, 1, to.status, None, now, admitted.resource, deleted=False)
 
     async def read(self, principal: Principal, logical_id: str) -> Stored:
         """Return a Subscription.
@@ -148,15 +148,15 @@ class SubscriptionStore:
         if row.kind != admitted.kind:
             said = f"found {admitted.kind} criteria; Subscription/{row.id} is {row.kind} and stays so, create another"
             raise refuse(422, "business-rule", said, "Subscription.criteria")
-        asked = _asked(admitted)
+        wanted = _asked(admitted)
         changed = any(
-            asked[name] != getattr(row, name) for name in ("endpoint", "mime", "content", "headers")
+            wanted[name] != getattr(row, name) for name in ("endpoint", "mime", "content", "headers")
         )
         stay = stays(before.status, sent_status, channel_changed=changed and admitted.kind == "topic")
-        move = ASKED[admitted.kind, admitted.asked]
-        status = before.status if stay else move.status
+        to = move(admitted.kind, before.status, asked(admitted.asked))
+        status = before.status if stay else to.status
         if not stay:
-            await self._start_over(connection, row.id, move)
+            await self._start_over(connection, row.id, to)
         await connection.execute(
             sa.update(t.lane)
             .where(t.lane.c.subscription_id == row.id)
@@ -177,7 +177,7 @@ class SubscriptionStore:
             sa.update(t.subscription)
             .where(t.subscription.c.id == row.id)
             .values(
-                **asked,
+                **wanted,
                 version=row.version + 1,
                 status=status,
                 status_since=_since(status, now),
@@ -190,24 +190,24 @@ class SubscriptionStore:
         await _audit(connection, now, principal, "subscription-update", row.id)
         return Stored(row.id, row.version + 1, status, error, now, admitted.resource, deleted=False)
 
-    async def _start_over(self, connection: Connection, logical_id: str, move: Move) -> None:
+    async def _start_over(self, connection: Connection, logical_id: str, to: Move) -> None:
         lane = t.lane
         await connection.execute(
             sa.update(t.counter)
             .where(t.counter.c.subscription_id == logical_id)
-            .values(numbering=move.numbering)
+            .values(numbering=to.numbering)
         )
         due: Any = None
-        if move.lane is LaneState.HANDSHAKE:
+        if to.lane is LaneState.HANDSHAKE:
             due = self._database.now(self._clock)
-        elif move.lane is LaneState.OPEN:
+        elif to.lane is LaneState.OPEN:
             owes = sa.or_(lane.c.next_number <= lane.c.last_number, lane.c.resend_due_at.is_not(None))
             due = sa.case((owes, self._database.now(self._clock)), else_=sa.null())
         # Whoever holds the lane now loses it: what it sends from here on it will not record.
         await connection.execute(
             sa.update(lane)
             .where(lane.c.subscription_id == logical_id)
-            .values(state=move.lane, due_at=due, claim_id=None, retry=0, refusals=0, failing_since=None,
+            .values(state=to.lane, due_at=due, claim_id=None, retry=0, refusals=0, failing_since=None,
                     failure=None, said=None)
         )  # fmt: skip
 
@@ -243,7 +243,7 @@ class SubscriptionStore:
                 .where(t.subscription.c.id == logical_id)
                 .values(
                     deleted=True,
-                    status=Status.OFF,
+                    status=move(row.kind, Status(row.status), Cause.DELETED).status,
                     status_since=now,
                     version=row.version + 1,
                     last_updated=now,
@@ -290,6 +290,7 @@ def _asked(admitted: Admitted) -> dict[str, Any]:
         "headers": orjson.dumps(channel.headers).decode(),
         "timeout": channel.timeout,
         "heartbeat": channel.heartbeat,
+        "latest_only": channel.latest_only,
         "ends_at": admitted.ends_at,
         "resource": orjson.dumps(admitted.resource),
     }

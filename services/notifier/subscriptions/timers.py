@@ -18,7 +18,8 @@ from services import logs
 from services.clock import Clock
 from services.database import Connection, Database
 from services.notifier import tables as t
-from services.notifier.model import LaneState, Status
+from services.notifier.model import Status
+from services.notifier.subscriptions.statuses import Cause, move
 from services.notifier.subscriptions.versions import keep
 
 log = logs.get(__name__)
@@ -73,7 +74,7 @@ class StatusTimers:
         for subscription in late:
             async with self._database.write() as connection:
                 if await _locked(connection, _STILL_ENDED, {"of": subscription, "now": now}) is not None:
-                    await _off(connection, subscription, now, "it has reached its end")
+                    await _off(connection, subscription, now, Cause.ENDED, "it has reached its end")
         owing = await self._late(_ENDED_OWING, {"now": now})
         for subscription in owing:
             async with self._database.write() as connection:
@@ -92,7 +93,7 @@ class StatusTimers:
             named = {"of": subscription, "status": Status.ERROR, "since": since}
             async with self._database.write() as connection:
                 if await _locked(connection, _STILL_WAITING, named) is not None:
-                    await _off(connection, subscription, self._clock.now(), said)
+                    await _off(connection, subscription, self._clock.now(), Cause.TOO_LONG, said)
         return len(late)
 
     async def _expire(self) -> bool:
@@ -172,21 +173,26 @@ _LOCK_COUNTER = (
 _LOCK_LANE = sa.select(t.lane).where(_lane.subscription_id == sa.bindparam("of")).with_for_update()
 
 
-async def _off(connection: Connection, subscription: str, now: datetime, said: str) -> None:
+_KIND = sa.select(_s.kind, _s.status).where(_this)
+
+
+async def _off(connection: Connection, subscription: str, now: datetime, cause: Cause, said: str) -> None:
     s, counter, lane = t.subscription, t.counter, t.lane
+    row = (await connection.execute(_KIND, {"of": subscription})).one()
+    to = move(row.kind, Status(row.status), cause)
     await connection.execute(
-        sa.update(counter).where(counter.c.subscription_id == subscription).values(numbering=False)
+        sa.update(counter).where(counter.c.subscription_id == subscription).values(numbering=to.numbering)
     )
     await connection.execute(
         sa.update(lane)
         .where(lane.c.subscription_id == subscription)
-        .values(state=LaneState.HELD, due_at=None, claim_id=None)
+        .values(state=to.lane, due_at=None, claim_id=None)
     )
     await connection.execute(
         sa.update(s)
         .where(s.c.id == subscription)
         .values(
-            status=Status.OFF,
+            status=to.status,
             status_since=now,
             error=sa.func.coalesce(sa.literal(f"{said}: ") + s.c.error, said),
             version=s.c.version + 1,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,19 +20,24 @@ _KEEP = sa.insert(t.subscription_version).from_select(
         _s.id.in_(sa.bindparam("of", expanding=True))
     ),
 )
-_HISTORY = (
-    sa.select(t.subscription_version)
-    .where(_v.subscription_id == sa.bindparam("of"), _v.version < sa.bindparam("before"))
-    .order_by(_v.version.desc())
-    .limit(sa.bindparam("most"))
-)
 _ONE = sa.select(t.subscription_version).where(
     _v.subscription_id == sa.bindparam("of"), _v.version == sa.bindparam("number")
 )
-_COUNT = sa.select(sa.func.count()).where(_v.subscription_id == sa.bindparam("of"))
 
-NEWEST = 2**31 - 1
-"""Above every version there can be."""
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which versions are asked for; `None` is any."""
+
+    of: str | None
+    """Of this Subscription."""
+    client: str | None
+    """Of the Subscriptions of this client."""
+    since: datetime | None
+    """Made then or later."""
+    before: tuple[str, int] | None
+    """Behind this one, Subscription and version, where a page ended."""
+    count: int
 
 
 async def keep(connection: Connection, subscriptions: Iterable[str]) -> None:
@@ -39,14 +46,38 @@ async def keep(connection: Connection, subscriptions: Iterable[str]) -> None:
         await connection.execute(_KEEP, {"of": of})
 
 
-async def history(connection: Connection, subscription: str, before: int, at_most: int) -> Sequence[Any]:
-    """Return the kept versions below `before`, newest first."""
-    return (await connection.execute(_HISTORY, {"of": subscription, "before": before, "most": at_most})).all()
+async def history(connection: Connection, wanted: Wanted) -> tuple[Sequence[Any], int]:
+    """Return one page of the kept versions, newest first, and how many there are on all of them.
+
+    The page has one version more than was asked for when another page follows.
+    """
+    conditions = _conditions(wanted)
+    total = sa.select(sa.func.count()).select_from(t.subscription_version).where(*conditions)
+    page = sa.select(t.subscription_version).where(*conditions).order_by(*(each.desc() for each in _ORDER))
+    if wanted.before is not None:
+        subscription, version = wanted.before
+        at = (await connection.execute(_ONE, {"of": subscription, "number": version})).one_or_none()
+        if at is None:
+            return [], 0
+        page = page.where(
+            sa.tuple_(*_ORDER) < sa.tuple_(sa.literal(at.at, _v.at.type), subscription, version)
+        )
+    rows = (await connection.execute(page.limit(wanted.count + 1))).all()
+    return rows, int((await connection.execute(total)).scalar_one())
 
 
-async def count(connection: Connection, subscription: str) -> int:
-    """Return how many versions are kept."""
-    return int((await connection.execute(_COUNT, {"of": subscription})).scalar_one())
+_ORDER = (_v.at, _v.subscription_id, _v.version)
+
+
+def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if wanted.of is not None:
+        conditions.append(_v.subscription_id == wanted.of)
+    if wanted.client is not None:
+        conditions.append(_v.subscription_id.in_(sa.select(_s.id).where(_s.client == wanted.client)))
+    if wanted.since is not None:
+        conditions.append(_v.at >= wanted.since)
+    return conditions
 
 
 async def one(connection: Connection, subscription: str, number: int) -> Any:

@@ -45,6 +45,17 @@ async def retry(database: Database, clock: Clock, subscription: str, *, actor: s
     return said
 
 
+async def would_retry(database: Database, clock: Clock, subscription: str) -> str:
+    """Return what `retry` would have happen next, in a sentence; nothing is changed.
+
+    Raises:
+        RetryRefusedError: as `retry` says.
+    """
+    async with database.read() as connection:
+        _, row = await _looked_at(connection, database, clock, subscription)
+        return _admit(row, subscription)
+
+
 _DUE = sa.update(t.lane).values(
     # A head that has failed stays one that has, so that it waits with the other retries.
     retry=sa.case((t.lane.c.retry > 1, t.lane.c.retry - 1), else_=t.lane.c.retry),
@@ -56,11 +67,18 @@ async def _locked(
     connection: Connection, database: Database, clock: Clock, subscription: str
 ) -> tuple[Any, Any]:
     """Return the time and the lane's row, locked: nobody claims or records it until this commits."""
-    now = (await connection.execute(sa.select(database.now(clock)))).scalar_one()
-    lane, s = t.lane, t.subscription
+    lane = t.lane
     await connection.execute(
         sa.select(lane.c.subscription_id).where(lane.c.subscription_id == subscription).with_for_update()
     )
+    return await _looked_at(connection, database, clock, subscription)
+
+
+async def _looked_at(
+    connection: Connection, database: Database, clock: Clock, subscription: str
+) -> tuple[Any, Any]:
+    now = (await connection.execute(sa.select(database.now(clock)))).scalar_one()
+    lane, s = t.lane, t.subscription
     found = await connection.execute(
         sa.select(
             s.c.status, s.c.deleted, lane.c.state, lane.c.next_number, lane.c.last_number,

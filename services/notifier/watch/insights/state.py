@@ -28,6 +28,7 @@ def state_of_number() -> sa.ColumnElement[str]:
     lane = t.lane.c
     number = t.notification.c.number
     return sa.case(
+        (t.given_up.c.superseded_by.is_not(None), DeliveryState.SKIPPED.value),
         (t.given_up.c.number.is_not(None), DeliveryState.GIVEN_UP.value),
         # A deleted subscription has no lane: what was not delivered by then was given up.
         (sa.or_(lane.subscription_id.is_(None), number < lane.next_number), DeliveryState.DELIVERED.value),
@@ -51,10 +52,11 @@ def in_state(state: DeliveryState) -> sa.ColumnElement[bool]:
         return sa.and_(
             here.in_(behind.correlate(None)), t.notification.c.number >= t.lane.c.next_number, exactly
         )
-    if state is DeliveryState.GIVEN_UP:
+    if state in {DeliveryState.GIVEN_UP, DeliveryState.SKIPPED}:
         return sa.and_(
             here.in_(sa.select(t.given_up.c.subscription_id).correlate(None)),
             t.given_up.c.number.is_not(None),
+            exactly,
         )
     return exactly
 

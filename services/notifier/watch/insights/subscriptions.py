@@ -40,12 +40,20 @@ async def subscription(database: Database, logical_id: str) -> SubscriptionView 
     return None if row is None else _view(row)
 
 
-_given_up = (
-    sa.select(sa.func.count())
-    .where(t.given_up.c.subscription_id == t.subscription.c.id)
-    .correlate(t.subscription)
-    .scalar_subquery()
-)
+def _lost(*, skipped: bool) -> sa.ScalarSelect[int]:
+    """Return how many numbers of a subscription were skipped, or given up for another reason."""
+    told_instead = t.given_up.c.superseded_by
+    return (
+        sa.select(sa.func.count())
+        .where(
+            t.given_up.c.subscription_id == t.subscription.c.id,
+            told_instead.is_not(None) if skipped else told_instead.is_(None),
+        )
+        .correlate(t.subscription)
+        .scalar_subquery()
+    )
+
+
 _numbered = (
     # Deleting a subscription takes its lane; the notifications stay.
     sa.select(sa.func.max(t.notification.c.number))
@@ -64,7 +72,8 @@ def _selected() -> sa.Select[Any]:
             lane.c.state, lane.c.due_at, lane.c.claim_id, lane.c.retry, lane.c.refusals,
             lane.c.failing_since, lane.c.failure, lane.c.said,
             sa.case((s.c.deleted, sa.func.coalesce(_numbered, 0)), else_=lane.c.last_number).label("events"),
-            _owed.label("owed"), _given_up.label("given_up"), t.event.c.accepted_at,
+            _owed.label("owed"), _lost(skipped=False).label("given_up"), _lost(skipped=True).label("skipped"),
+            t.event.c.accepted_at,
         )
         .select_from(s)
         .outerjoin(lane, lane.c.subscription_id == s.c.id)
@@ -99,17 +108,20 @@ def _totals() -> sa.Select[Any]:
         total(_owed).label("owed"),
         sa.func.count(lane.c.failing_since).label("failing"),
     ).subquery()
-    given_up = (
-        sa.select(sa.func.count())
-        .select_from(lost.join(lane, lane.c.subscription_id == lost.c.subscription_id))
-        .scalar_subquery()
-    )
+
+    def not_delivered(of: sa.ColumnElement[Any]) -> sa.ScalarSelect[int]:
+        here = lost.join(lane, lane.c.subscription_id == lost.c.subscription_id)
+        return sa.select(sa.func.count(of)).select_from(here).scalar_subquery()
+
+    skipped = not_delivered(lost.c.superseded_by)
+    every = not_delivered(lost.c.number)
     return sa.select(
         of_lanes.c.subscriptions,
         of_lanes.c.events,
         of_lanes.c.owed,
-        (of_lanes.c.events - of_lanes.c.owed - given_up).label("delivered"),
-        given_up.label("given_up"),
+        (of_lanes.c.events - of_lanes.c.owed - every).label("delivered"),
+        (every - skipped).label("given_up"),
+        skipped.label("skipped"),
         of_lanes.c.failing,
         sa.select(sa.func.count()).select_from(t.dead_letter).scalar_subquery().label("dead_letters"),
     )
@@ -126,8 +138,9 @@ def _view(row: Any) -> SubscriptionView:
         client=row.client,
         events=row.events,
         owed=row.owed,
-        delivered=row.events - row.owed - row.given_up,
+        delivered=row.events - row.owed - row.given_up - row.skipped,
         given_up=row.given_up,
+        skipped=row.skipped,
         oldest_owed_since=row.accepted_at,
         lane=row.state,
         tries=(row.retry or 0) + (row.refusals or 0),

@@ -22,6 +22,8 @@ class DeliveryState(StrEnum):
     """Owed on a lane whose schedule of retries has run out."""
     DELIVERED = "delivered"
     GIVEN_UP = "given_up"
+    SKIPPED = "skipped"
+    """Superseded before it was sent, for a subscription that wants the latest only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class SubscriptionView:
     owed: int
     delivered: int
     given_up: int
+    skipped: int
+    """Superseded before they were sent, as the subscription asked (`latest-only`)."""
     oldest_owed_since: datetime | None
     """When the report behind the lowest owed number was accepted."""
     lane: str | None
@@ -69,6 +73,7 @@ class Totals:
     owed: int
     delivered: int
     given_up: int
+    skipped: int
     failing: int
     """Subscriptions whose last try failed."""
     dead_letters: int
@@ -102,7 +107,7 @@ class DeliveryView:
     last_tried: datetime | None
     tries: int
     last_failure: str | None
-    """The last failure in words, even when a later try delivered; for one given up, the reason."""
+    """The last failure in words, even when a later try delivered; for one given up or skipped, the reason."""
     next_due: datetime | None
     """When its lane is tried next; `None` when it is not, or the number is settled."""
 

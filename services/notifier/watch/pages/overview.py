@@ -1,22 +1,18 @@
-"""The handlers of `/ops`: each asks insights, and renders. One of them acts: retry."""
+"""The handlers of `/ops`: each asks insights, and renders. What acts is in `acting`."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from aiohttp import hdrs, web
+from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from services import logs
 from services.clock import Clock
 from services.database import Database
-from services.notifier.watch import actions
 from services.notifier.watch.insights import deliveries, intake, reports, subscriptions
 from services.notifier.watch.insights.deliveries import Wanted
 from services.notifier.watch.insights.views import DeliveryState
-from services.notifier.watch.pages.rendering import FOLDER, page
-from services.notifier.watch.pages.same_origin import same_origin
-from services.principal import LOCAL
+from services.notifier.watch.pages.acting import Handler, done, mount_acts
+from services.notifier.watch.pages.rendering import FOLDER, missing, page
 
 log = logs.get(__name__)
 
@@ -34,8 +30,8 @@ def mount_ops(app: web.Application, database: Database, clock: Clock, *, base: s
         ("/ops/subscriptions/{id}", pages.subscription),
         (r"/ops/subscriptions/{id}/{number:\d{1,18}}", pages.delivery),
     ):
-        app.router.add_get(path, _guarded(handler))
-    app.router.add_post("/ops/subscriptions/{id}/retry", _guarded(pages.retry))
+        app.router.add_get(path, guarded(handler))
+    mount_acts(app, database, clock, guarded)
     app.router.add_static("/ops/static", FOLDER / "static")
 
 
@@ -48,7 +44,7 @@ class OpsPages:
         self._clock = clock
         self._base = base
 
-    async def overview(self, _request: web.Request) -> web.Response:
+    async def overview(self, request: web.Request) -> web.Response:
         """Show totals, every subscription with what keeps it, and how far the log is read."""
         return page(
             "overview.html",
@@ -57,27 +53,26 @@ class OpsPages:
             dead_letters=await intake.dead_letters(self._database, 10),
             base=self._base,
             at_most=MOST_ROWS,
+            done=done(request),
         )
 
-    async def subscription(self, request: web.Request, refused: str | None = None) -> web.Response:
+    async def subscription(self, request: web.Request) -> web.Response:
         """Show one subscription: what it is owed, and the last tries."""
         logical_id = request.match_info["id"]
         view = await subscriptions.subscription(self._database, logical_id)
         if view is None:
-            return _missing(f"There is no Subscription/{logical_id}.")
+            return missing(f"There is no Subscription/{logical_id}.")
         state = _state(request.query.get("state"))
         wanted = Wanted(subscription=logical_id, state=state, at_most=MOST_ROWS)
         return page(
             "subscription.html",
-            status=200 if refused is None else 409,
             view=view,
             now=await subscriptions.now(self._database, self._clock),
             state=state,
             states=list(DeliveryState),
             deliveries=await deliveries.deliveries(self._database, wanted),
             attempts=await deliveries.attempts(self._database, logical_id, 20),
-            retried="retried" in request.query,
-            refused=refused,
+            done=done(request),
             at_most=MOST_ROWS,
         )
 
@@ -86,7 +81,7 @@ class OpsPages:
         logical_id, number = request.match_info["id"], int(request.match_info["number"])
         story = await deliveries.delivery(self._database, logical_id, number)
         if story is None:
-            return _missing(f"Subscription/{logical_id} has no number {number}.")
+            return missing(f"Subscription/{logical_id} has no number {number}.")
         return page("delivery.html", story=story, now=await subscriptions.now(self._database, self._clock))
 
     async def find(self, request: web.Request) -> web.Response:
@@ -101,44 +96,20 @@ class OpsPages:
             now=await subscriptions.now(self._database, self._clock),
         )
 
-    async def retry(self, request: web.Request) -> web.Response:
-        """Make a lane due now, when one of our own pages asks."""
-        headers = request.headers
-        if not same_origin(
-            site=headers.get("Sec-Fetch-Site"), origin=headers.get(hdrs.ORIGIN), host=request.host
-        ):
-            return _missing(
-                "This was not asked by this page: open /ops here, or use `vbpr deliveries retry`.", status=403
-            )
-        logical_id = request.match_info["id"]
-        reason = str((await request.post()).get("reason", ""))
-        try:
-            await actions.retry(self._database, self._clock, logical_id, actor=LOCAL.client, reason=reason)
-        except actions.RetryRefusedError as refusal:
-            return await self.subscription(request, str(refusal))
-        # See other: reloading the page that follows does not retry again.
-        place = request.rel_url.parent.with_query("retried")
-        return web.Response(status=303, headers={hdrs.LOCATION: str(place)})
-
 
 def _state(given: str | None) -> DeliveryState | None:
     return DeliveryState(given) if given in set(DeliveryState) else None
 
 
-def _missing(said: str, *, status: int = 404) -> web.Response:
-    return page("missing.html", status=status, said=said)
+def guarded(handler: Handler) -> Handler:
+    """Return a handler that says so on a page when the database does not answer."""
 
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def _guarded(handler: Handler) -> Handler:
-    async def guarded(request: web.Request) -> web.StreamResponse:
+    async def shown(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
         except (SQLAlchemyError, OSError) as error:
             # The text of a database error may quote a row.
             log.warning("ops_page_failed", path=request.path, failure=type(error).__name__)
-            return _missing("The database does not answer; this page goes on when it does.", status=503)
+            return missing("The database does not answer; this page goes on when it does.", status=503)
 
-    return guarded
+    return shown

@@ -57,6 +57,11 @@ def _environment() -> jinja2.Environment:
 _ENVIRONMENT = _environment()
 
 
+def missing(said: str, *, status: int = 404) -> web.Response:
+    """Return the page that says why there is nothing to show."""
+    return page("missing.html", status=status, said=said)
+
+
 def page(template: str, *, status: int = 200, **values: Any) -> web.Response:
     """Return a page."""
     text = _ENVIRONMENT.get_template(template).render(**values)

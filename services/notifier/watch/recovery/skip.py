@@ -18,6 +18,7 @@ from services.database import Connection, Database
 from services.notifier import tables as t
 from services.notifier.model import LaneState, Status
 from services.notifier.send.notices import announce
+from services.notifier.subscriptions.statuses import Cause, move
 from services.notifier.subscriptions.versions import keep
 from services.notifier.watch.recovery.resend import said
 from services.notifier.watch.recovery.trail import Order, RecoveryRefusedError, note
@@ -133,10 +134,11 @@ async def _give_up(connection: Connection, skipped: Skipped, now: Any, order: Or
 
 async def _activate(connection: Connection, subscription: str, now: Any) -> None:
     s = t.subscription
+    to = move("classic", Status.ERROR, Cause.WELL_AGAIN).status
     moved = await connection.execute(
         sa.update(s)
         .where(s.c.id == subscription, s.c.status == Status.ERROR)
-        .values(status=Status.ACTIVE, status_since=now, error=None, version=s.c.version + 1, last_updated=now)
+        .values(status=to, status_since=now, error=None, version=s.c.version + 1, last_updated=now)
     )
     if moved.rowcount:
         await keep(connection, [subscription])

@@ -132,7 +132,8 @@ def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     if wanted.contract is not None:
         conditions.append(t.event.c.contract == wanted.contract.partition("|")[0])
     if wanted.state == "given_up":
-        conditions.append(lost.number.is_not(None))
+        # What was skipped as superseded is what its subscriber did not want: it is not lost.
+        conditions += [lost.number.is_not(None), lost.superseded_by.is_(None)]
     elif wanted.state == "delivered":
         conditions.append(lost.number.is_(None))
     if wanted.since is not None or wanted.until is not None:
@@ -154,6 +155,6 @@ def _settled_between(since: datetime | None, until: datetime | None) -> sa.Colum
         within(tried.at),
     )
     return sa.or_(
-        sa.and_(lost.number.is_not(None), within(lost.at)),
+        sa.and_(lost.number.is_not(None), lost.superseded_by.is_(None), within(lost.at)),
         sa.and_(lost.number.is_(None), sa.exists(delivered)),
     )

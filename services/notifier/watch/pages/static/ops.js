@@ -3,8 +3,7 @@
 
 const PAUSE = 2000;
 const live = document.getElementById("live");
-// The answer to a form stands at the form's address; what to ask for again is the page it is about.
-const here = document.querySelector("main").dataset.self || location.href;
+const here = location.href;
 let since = null;
 
 function say(words, stale) {
@@ -42,6 +41,7 @@ async function refresh() {
 }
 
 async function run() {
+  if (!document.querySelector("[data-live]")) return say("", false); // a question waits for its answer
   if (!document.hidden) await refresh();
   setTimeout(run, PAUSE);
 }
