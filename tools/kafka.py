@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
-import os
 import re
-import shutil
 import signal
 import socket
 import struct
@@ -22,6 +19,7 @@ from pathlib import Path
 from string import Template
 from types import FrameType
 
+from tools import maven
 from tools.server_process import LOOPBACK, ServerError, ServerProcess, accepts, free_ports
 
 _DEPLOY = Path(__file__).resolve().parent.parent / "deploy" / "kafka"
@@ -41,42 +39,12 @@ def version() -> str:
 
 
 def jars() -> Path:
-    """Return the folder of the broker's jars, fetching them unless it holds what the pom asks for.
+    """Return the folder of the broker's jars.
 
     Raises:
-        ServerError: Java or Maven is missing, or Maven fails.
+        ServerError: as `maven.jars` says.
     """
-    _require("java", "a Java 17 runtime (Debian: openjdk-17-jre-headless)")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vbpr" / f"kafka-{version()}"
-    cache.mkdir(parents=True, exist_ok=True)
-    libs, fetched = cache / "libs", cache / "pom.xml"
-    pom = (_DEPLOY / "pom.xml").read_bytes()
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (fetched.exists() and fetched.read_bytes() == pom and libs.is_dir()):
-            fetched.unlink(missing_ok=True)
-            shutil.rmtree(libs, ignore_errors=True)
-            _copy_jars(libs)
-            fetched.write_bytes(pom)  # last, so that a broken fetch is begun anew
-    return libs
-
-
-def _copy_jars(libs: Path) -> None:
-    _require("mvn", "Apache Maven (Debian: maven)")
-    goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={libs}"]
-    done = subprocess.run(
-        ["mvn", "-q", "-B", "-f", str(_DEPLOY / "pom.xml"), *goal],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise ServerError(f"Maven could not fetch the broker's jars:\n{done.stdout}{done.stderr}")
-
-
-def _require(program: str, what: str) -> None:
-    if shutil.which(program) is None:
-        raise ServerError(f"`{program}` is missing: install {what}")
+    return maven.jars(_DEPLOY / "pom.xml", f"kafka-{version()}")
 
 
 @dataclass(slots=True)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sees to it that PostgreSQL 15+, Java 17+ and Maven are there: installs them when it may (root, with apt-get),
+# Sees to it that PostgreSQL 15+, Java 17+, Maven, Node 20+ and npm are there: installs them when it may (root, with apt-get),
 # otherwise names what is missing and fails.
 set -eu
 
@@ -19,10 +19,19 @@ has_java() {
 
 has_maven() { command -v mvn >/dev/null; }
 
+has_node() {
+    major=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\).*/\1/p')
+    [ "${major:-0}" -ge 20 ]
+}
+
+has_npm() { command -v npm >/dev/null; }
+
 list_missing() {
     has_postgresql || echo "postgresql"
     has_java || echo "java"
     has_maven || echo "maven"
+    has_node || echo "nodejs"
+    has_npm || echo "npm"
 }
 
 # The package of each, as the newest Debian and Ubuntu call it and as older ones do.
@@ -51,7 +60,7 @@ fi
 
 if [ -n "$missing" ]; then
     echo "Missing: $(echo $missing | sed 's/ /, /g')." >&2
-    echo "The tests and \`make demo-kafka\` need PostgreSQL 15+, Java 17+ and Maven. On Debian, as root:" >&2
-    echo "    apt-get install postgresql openjdk-17-jre-headless maven" >&2
+    echo "The tests and \`make demo-kafka\` need PostgreSQL 15+, Java 17+, Maven, Node 20+ and npm. On Debian, as root:" >&2
+    echo "    apt-get install postgresql openjdk-17-jre-headless maven nodejs npm" >&2
     exit 1
 fi

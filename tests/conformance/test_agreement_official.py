@@ -13,7 +13,8 @@ import orjson
 import pytest
 
 from schemas.event import Stage
-from services.publisher.check.agreement import disagreements, terms
+from services.publisher.check.agreement import disagreements
+from services.publisher.derive.contract import contract_facts
 from services.publisher.derive.model import Kind
 from services.publisher.derive.references import without_version
 from tests.guide import ARTIFACTS
@@ -46,7 +47,7 @@ def _contract_of(report: Json) -> Json:
 )
 def test_performance_reports_against_their_contracts(number: str, expected: set[str]) -> None:
     report = _read(f"MeasureReport-vbp-measurereport{number}.json")
-    issues = disagreements(report, Kind.PERFORMANCE, Stage.FINAL, terms(_contract_of(report)))
+    issues = disagreements(report, Kind.PERFORMANCE, Stage.FINAL, contract_facts(_contract_of(report), None))
 
     assert {issue.rule for issue in issues} == expected
     streams = [issue for issue in issues if issue.rule == "contract-payment-stream"]
@@ -57,7 +58,7 @@ def test_quality_reports_about_measures_that_are_no_components() -> None:
     found = set()
     for number in ("101", "102", "103", "104"):
         parent = _read(f"MeasureReport-vbp-measurereport{number}.json")
-        contract = terms(_contract_of(parent))
+        contract = contract_facts(_contract_of(parent), None)
         for listed in parent.get("evaluatedResource", ()):
             name = listed["reference"].rpartition("/")[2]
             report = _read(f"MeasureReport-{name}.json")
