@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
 
@@ -23,6 +23,7 @@ from services.principal import LOCAL
 
 BASE = "https://vbpr.example/fhir"
 TOPIC = OURS + "SubscriptionTopic/report-available"
+Content: TypeAlias = Literal["id-only", "full-resource"]
 _EVENTS_AT_ONCE = 100
 
 
@@ -32,7 +33,7 @@ class Load:
 
     subscriptions: int
     events: int
-    content: Literal["id-only", "full-resource"]
+    content: Content
     batch: int
     """Most events in one notification."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from benchmarks import backlog, bare, neighbour
-from benchmarks.backlog import BASE, Load
+from benchmarks.backlog import BASE, Content, Load
 from benchmarks.draining import Cost, draining
 from benchmarks.reports import SMALL, Reports
 from benchmarks.result import Result, run
@@ -49,30 +49,25 @@ class Drain:
 
 
 def drains(*, quick: bool) -> list[Drain]:
-    """Return what is measured: one lane, some and many; both payloads; singly and batched; one and two notifiers."""
+    """Return what is measured: one lane, some and many; both payloads, singly and batched; one and two notifiers.
+
+    SQLite, which one process has to itself, only singly and with reports.
+    """
     total = 4_000 if quick else 50_000
-    one = Load(1, total // 4 if quick else total, "full-resource", 1)
-    some = Load(16, total // 16, "full-resource", 1)
-    many = Load(total // 16 if quick else MANY, 16 if quick else total // MANY, "full-resource", 1)
-    few: list[Drain] = [
-        Drain("SQLite", one),
-        Drain("SQLite", some),
-        Drain("SQLite", many),
-        Drain("PostgreSQL", many),
-        Drain("PostgreSQL", many, processes=2),
-    ]
+    one, some = (1, total // 4 if quick else total), (16, total // 16)
+    many = (total // 16 if quick else MANY, 16 if quick else total // MANY)
+    shapes = [Load(lanes, events, "full-resource", 1) for lanes, events in (one, some, many)]
+    two = [Drain("PostgreSQL", shapes[-1], processes=2)]
     if quick:
-        return few
-    batched = [Load(shape.subscriptions, shape.events, "full-resource", 16) for shape in (one, some)]
-    thin = [Load(16, some.events, "id-only", batch) for batch in (1, 16)]
-    rest = [
-        *(Drain("PostgreSQL", load) for load in (one, some)),
-        *(Drain(backend, load) for load in (*batched, *thin) for backend in BOTH),
+        return [*(Drain("SQLite", load) for load in shapes), Drain("PostgreSQL", shapes[-1]), *two]
+    contents: tuple[Content, ...] = ("full-resource", "id-only")
+    every = [
+        Load(lanes, events, content, batch)
+        for lanes, events in (one, some, many)
+        for content in contents
+        for batch in (1, 16)
     ]
-    return [*few, *rest]
-
-
-BOTH: tuple[Backend, ...] = ("SQLite", "PostgreSQL")
+    return [*(Drain("PostgreSQL", load) for load in every), *two, *(Drain("SQLite", load) for load in shapes)]
 
 
 async def measure(result: Result, quick: bool) -> None:

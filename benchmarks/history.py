@@ -27,7 +27,7 @@ from services.notifier.record.recorder import record
 from services.notifier.record.turn import Tried, Turn
 from services.notifier.record.verdict import Delivered
 from services.notifier.retention import sweeps
-from services.notifier.send.claims import Claimed, Room, claim
+from services.notifier.send.claims import Claimed, Room, Terms, claim
 from services.retention import Pruner
 from services.settings import Settings
 
@@ -119,7 +119,7 @@ class Bench:
 
     async def _claim(self) -> list[Claimed]:
         return await claim(
-            self._database, self._clock, Room(AT_ONCE, 0, (), lambda _endpoint: AT_ONCE), lease=90
+            self._database, self._clock, Room(AT_ONCE, 0, (), lambda _endpoint: AT_ONCE), Terms(90, 2**20)
         )
 
     async def _record(self, claimed: list[Claimed]) -> None:

@@ -118,8 +118,9 @@ def measure_size(size: int) -> Measured:
     gc.collect()
     before, started = _resident(), clock.monotonic()
     index = MatchIndex()
-    for number in range(size):
-        index.put(subscription(number))
+    with index.loading():
+        for number in range(size):
+            index.put(subscription(number))
     build = clock.monotonic() - started
     gc.collect()
     mib = _resident() - before

@@ -48,6 +48,8 @@ class OpenLoop:
 
     url: str
     reports: Reports
+    at_once: int | None = None
+    """Most requests under way; `None`: as many as the rate makes, so that no answer holds up another report."""
     next_number: int = 0
     due: dict[str, float] = field(default_factory=dict)
     """Report id → when it was due to be sent, on the machine's monotonic clock."""
@@ -57,6 +59,7 @@ class OpenLoop:
         """Publish `count` reports at `rate` a second; return once every one is answered."""
         clock = SystemClock()
         started = clock.monotonic() + 0.05
+        room = asyncio.Semaphore(self.at_once or count)
         async with asyncio.TaskGroup() as group:
             for place in range(count):
                 due = started + place / rate
@@ -64,7 +67,8 @@ class OpenLoop:
                 self.next_number += 1
                 if (wait := due - clock.monotonic()) > 0:
                     await clock.sleep(wait)
-                group.create_task(self._publish(body, due))
+                await room.acquire()
+                group.create_task(self._publish(body, due)).add_done_callback(lambda _: room.release())
 
     async def _publish(self, body: bytes, due: float) -> None:
         connection = self._idle.pop() if self._idle else Connection(self.url)

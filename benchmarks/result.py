@@ -137,17 +137,29 @@ def _end(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(1)  # so that every server that was started is ended on the way out
 
 
-def run(name: str, question: str | None, measure: Callable[[Result, bool], Coroutine[Any, Any, None]]) -> int:
-    """Run a benchmark as a command and return its exit code: 1 when the ledger does not close."""
+def run(
+    name: str,
+    question: str | None,
+    measure: Callable[..., Coroutine[Any, Any, None]],
+    *,
+    minutes: float | None = None,
+) -> int:
+    """Run a benchmark as a command and return its exit code: 1 when the ledger does not close.
+
+    `measure` takes the result and whether to be quick, and with `minutes` how long the command line asks it to run.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=question)
     parser.add_argument(
         "--quick", action="store_true", help="smaller, for a first look: within a minute or two"
     )
     parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
+    if minutes is not None:
+        parser.add_argument("--minutes", type=float, default=minutes, help="how long (default: %(default)g)")
     given = parser.parse_args()
+    asked = {} if minutes is None else {"minutes": given.minutes}
     result = Result(name)
     signal.signal(signal.SIGTERM, _end)
-    run_until_complete(measure(result, given.quick))
+    run_until_complete(measure(result, given.quick, **asked))
     result.print()
     if given.out is not None:
         given.out.write_bytes(result.json())

@@ -9,16 +9,20 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from schemas import operations
 from schemas.fhir import (
     BACKPORT_SUBSCRIPTION_PROFILE,
     BACKPORT_TOPIC_CANONICAL,
     CONTRACT_PROFILE,
+    LATEST_ONLY,
     OURS,
     PERFORMANCE_PROFILE,
     QUALITY_PROFILE,
 )
 from schemas.search import subscription
-from schemas.search.parameters import ALL, SearchParameter
+from schemas.search.parameters import SearchParameter
+from schemas.search.resources import PARAMETERS
+from schemas.search.result import every_include
 from schemas.topics import topics
 
 _DATE = "2026-11-22"
@@ -53,6 +57,7 @@ def capability_statement(base_url: str) -> dict[str, Any]:
         "implementation": {"description": "VBPR reports and their Subscriptions", "url": base_url},
         "fhirVersion": "4.0.1",
         "format": ["json", "application/fhir+json"],
+        "patchFormat": ["application/json-patch+json"],
         "instantiates": [_BACKPORT_SERVER],
         "implementationGuide": list(_GUIDES),
         "rest": [
@@ -65,6 +70,7 @@ def capability_statement(base_url: str) -> dict[str, Any]:
                     _party("Group"),
                     _subscription(),
                     _topic(),
+                    _operation_definition(),
                 ],
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],
             }
@@ -76,18 +82,29 @@ def _interactions(*codes: str) -> list[dict[str, str]]:
     return [{"code": code} for code in codes]
 
 
-def _stored() -> dict[str, Any]:
+def _stored(kind: str) -> dict[str, Any]:
     """What is so of every type the publisher keeps."""
     return {
-        "interaction": _interactions("create", "read", "vread", "update", "search-type"),
+        "interaction": _interactions(
+            "create",
+            "read",
+            "vread",
+            "update",
+            "patch",
+            "delete",
+            "history-instance",
+            "history-type",
+            "search-type",
+        ),
         "versioning": "versioned-update",
         "readHistory": True,
         "updateCreate": True,
         "conditionalCreate": True,
-        "conditionalRead": "not-match",
-        "conditionalUpdate": False,
-        "conditionalDelete": "not-supported",
-        "operation": [{"name": "validate", "definition": _VALIDATE}],
+        "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": "single",
+        **_searched(kind),
+        "operation": [{"name": "validate", "definition": _VALIDATE}, *operations.of_type(kind)],
     }
 
 
@@ -96,36 +113,36 @@ def _measure_report() -> dict[str, Any]:
         "type": "MeasureReport",
         "supportedProfile": [PERFORMANCE_PROFILE, QUALITY_PROFILE],
         "documentation": "A quality report that no performance report lists yet is stored, and its events wait.",
-        **_stored(),
+        **_stored("MeasureReport"),
         "referencePolicy": ["literal", "logical"],
-        "searchParam": [
-            _parameter(parameter, spelling)
-            for parameter in ALL
-            for spelling in (parameter.name, *parameter.aliases)
-        ],
     }
 
 
 def _measure() -> dict[str, Any]:
-    url = {"name": "url", "definition": _R4 + "Measure-url", "type": "uri"}
     return {
         "type": "Measure",
         "supportedProfile": [CONTRACT_PROFILE],
         "documentation": "A contract. Its url names it for good; two Measures never share one.",
-        **_stored(),
-        "searchParam": [*_by_id_and_identifier("Measure"), url],
+        **_stored("Measure"),
     }
 
 
 def _party(kind: str) -> dict[str, Any]:
-    return {"type": kind, **_stored(), "searchParam": _by_id_and_identifier(kind)}
+    return {"type": kind, **_stored(kind)}
 
 
-def _by_id_and_identifier(kind: str) -> list[dict[str, str]]:
-    return [
-        {"name": "_id", "definition": _R4 + "Resource-id", "type": "token"},
-        {"name": "identifier", "definition": f"{_R4}{kind}-identifier", "type": "token"},
-    ]
+def _searched(kind: str) -> dict[str, Any]:
+    """What resources of a type can be found by, in every spelling, and what comes along with them."""
+    revinclude = [f"{by}:{each.name}" for by, each in every_include(reverse=True) if _leads_to(each, kind)]
+    return {
+        "searchInclude": [f"{by}:{each.name}" for by, each in every_include(reverse=False) if by == kind],
+        "searchRevInclude": revinclude,
+        "searchParam": [_parameter(parameter, name) for name, parameter in PARAMETERS[kind].items()],
+    }
+
+
+def _leads_to(parameter: SearchParameter, kind: str) -> bool:
+    return kind in parameter.targets or (not parameter.targets and kind == "MeasureReport")
 
 
 def _subscription() -> dict[str, Any]:
@@ -133,9 +150,20 @@ def _subscription() -> dict[str, Any]:
         "extension": [{"url": BACKPORT_TOPIC_CANONICAL, "valueCanonical": url} for url in topics()],
         "type": "Subscription",
         "supportedProfile": [BACKPORT_SUBSCRIPTION_PROFILE],
-        "documentation": "Classic criteria on MeasureReport, or a topic; channel rest-hook.",
+        "documentation": (
+            "Classic criteria on MeasureReport, or a topic; channel rest-hook. "
+            f"A topic's channel may ask for the latest only: {LATEST_ONLY}."
+        ),
         "interaction": _interactions(
-            "create", "read", "vread", "update", "patch", "delete", "history-instance", "search-type"
+            "create",
+            "read",
+            "vread",
+            "update",
+            "patch",
+            "delete",
+            "history-instance",
+            "history-type",
+            "search-type",
         ),
         "versioning": "versioned-update",
         "readHistory": True,
@@ -145,8 +173,7 @@ def _subscription() -> dict[str, Any]:
             {"name": "status", "definition": f"{_BACKPORT_OPERATION}status"},
             {"name": "events", "definition": f"{_BACKPORT_OPERATION}events"},
             {"name": "resend", "definition": f"{_BACKPORT_OPERATION}resend"},
-            {"name": "preview", "definition": f"{OURS}OperationDefinition/Subscription-preview"},
-            {"name": "explain", "definition": f"{OURS}OperationDefinition/Subscription-explain"},
+            *operations.of_type("Subscription"),
         ],
     }
 
@@ -158,6 +185,18 @@ def _topic() -> dict[str, Any]:
         "documentation": "The topics, code http://hl7.org/fhir/fhir-types|SubscriptionTopic.",
         "interaction": _interactions("read", "search-type"),
         "searchParam": [code],
+    }
+
+
+def _operation_definition() -> dict[str, Any]:
+    return {
+        "type": "OperationDefinition",
+        "documentation": "The operations that this project defines itself.",
+        "interaction": _interactions("read", "search-type"),
+        "searchParam": [
+            {"name": "code", "definition": _R4 + "OperationDefinition-code", "type": "token"},
+            {"name": "url", "definition": _R4 + "conformance-url", "type": "uri"},
+        ],
     }
 
 

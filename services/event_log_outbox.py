@@ -271,6 +271,8 @@ class OutboxSource:
         self._statements = _Statements.over(rows, head.c)
         self.wake = wake
         self._next: int | None = None
+        self._drained = False
+        """Nothing was left at the last look, so the next one waits to be woken."""
         self._sought: int | None = None
         """What `seek` asked for, until it is known to be there; -1: the oldest row kept."""
         self.needed_from = 0
@@ -284,6 +286,7 @@ class OutboxSource:
         """Read on from the position of partition 0; without one, from the oldest row kept."""
         self._sought = positions.get(PARTITION, -1)
         self._next = None
+        self._drained = False
 
     async def read(self, at_most: int, wait: float) -> Sequence[Record]:
         """Return up to `at_most` records, and at most `READ_BYTES`; waits up to `wait` seconds for the first.
@@ -293,13 +296,14 @@ class OutboxSource:
         """
         if self._next is not None:
             self.needed_from = self._next
-        records = await self._look(at_most)
+        records = [] if self._drained else await self._look(at_most)
         if not records:
             await self.wake.wait(wait)
             records = await self._look(at_most)
         return records
 
     async def _look(self, at_most: int) -> Sequence[Record]:
+        self._drained = False
         async with self._database.glance() as connection:
             if self._sought is not None:
                 self._next = await self._known(connection, self._sought)
@@ -310,9 +314,11 @@ class OutboxSource:
             positions = within(((row.position, row.size) for row in found), READ_BYTES)
             if not positions:
                 await self._known(connection, self._next)
+                self._drained = True
                 return []
             events = await self._events(connection, found[: len(positions)])
         self._next = positions[-1] + 1
+        self._drained = len(positions) == len(found) < at_most
         return [Record(PARTITION, position, events[position]) for position in positions]
 
     async def _places(self, connection: Connection, start: int, at_most: int) -> Sequence[Any]:

@@ -24,6 +24,8 @@ log = logs.get(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _JSON_TYPES = {FHIR_JSON, "application/json", "text/json", "application/json-patch+json"}
+_WORTH_COMPRESSING = 1024
+"""In bytes: what is shorter goes in one packet anyway."""
 _CODES: dict[int, IssueCode] = {
     400: "invalid", 401: "login", 403: "forbidden", 404: "not-found", 405: "not-supported", 406: "not-supported",
     409: "conflict", 410: "deleted", 412: "conflict", 413: "too-long", 415: "not-supported", 422: "processing",
@@ -101,6 +103,7 @@ def fhir_middleware(clock: Clock) -> Any:
         started = clock.monotonic()
         request[PRINCIPAL] = LOCAL
         response = await _answer(request, handler)
+        _compress(request, response)
         route = request.match_info.route.resource.canonical if request.match_info.route.resource else "none"
         metrics.HTTP_SECONDS.labels(request.method, route, str(response.status)).observe(
             clock.monotonic() - started
@@ -110,6 +113,17 @@ def fhir_middleware(clock: Clock) -> Any:
         return response
 
     return middleware
+
+
+def _compress(request: web.Request, response: web.StreamResponse) -> None:
+    """Send gzip to who takes it, where that is worth its while."""
+    if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
+        return
+    if len(response.body) < _WORTH_COMPRESSING or hdrs.CONTENT_ENCODING in response.headers:
+        return
+    response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
+    if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower():
+        response.enable_compression(web.ContentCoding.gzip)
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -116,6 +116,11 @@ class Settings(BaseSettings):
     total_deadline: float = Field(
         20.0, gt=0, description="Longest a try may take: connect, headers and body."
     )
+    notification_bytes: int = Field(
+        MIB,
+        ge=16 * 1024,
+        description="Largest notification that carries more than one report; a report larger than that goes alone.",
+    )
     response_bytes: int = Field(16 * 1024, ge=0, description="Most of a response that is read.")
     poll_seconds: float = Field(1.0, gt=0, description="How often a loop looks without having been woken.")
     retry_schedule: tuple[float, ...] = Field(
@@ -145,6 +150,9 @@ class Settings(BaseSettings):
         30,
         ge=0,
         description="Days the publisher can emit an event again, counted from its acceptance; 0: for ever.",
+    )
+    prune_index: bool = Field(
+        True, description="Whether what the search index says of no report any more is removed from it."
     )
     keep_audit_days: int = Field(
         2192, ge=0, description="Days the audit trails of both services are kept: six years; 0: for ever."

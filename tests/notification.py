@@ -15,6 +15,7 @@ from schemas.structure.gate import check_structure
 _PROFILES = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/"
 _CONTENT = _PROFILES + "backport-payload-content"
 _MAX_COUNT = _PROFILES + "backport-max-count"
+_SKIPPED = "https://vbpr-subscriptions.org/fhir/StructureDefinition/skipped-events"
 _TYPES = {"handshake", "heartbeat", "event-notification", "query-status", "query-event"}
 _STATUSES = {"requested", "active", "error", "off"}
 _VALUES = {
@@ -129,6 +130,7 @@ def _parameters(parameters: Any) -> Iterator[str]:
             yield f"status: {each['name']} has {sorted(each)}"
         elif each["name"] == "notification-event":
             yield from _event(each["part"])
+    yield from _skipping(parameters.get("parameter", []))
     if names != sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER)):
         yield f"status: the order of {names}"
     named = {each["name"]: each for each in parameters.get("parameter", [])}
@@ -136,6 +138,19 @@ def _parameters(parameters: Any) -> Iterator[str]:
         yield "status: status"
     if named.get("type", {}).get("valueCode") not in _TYPES:
         yield "R-090: type"
+
+
+def _skipping(parameters: list[dict[str, Any]]) -> Iterator[str]:
+    """Numbers may be said to have been skipped by the first event alone, and only as many as come before it."""
+    events = [each for each in parameters if each["name"] == "notification-event"]
+    for each in parameters:
+        for extension in each.get("extension", ()):
+            if set(extension) != {"url", "valueUnsignedInt"} or extension["url"] != _SKIPPED:
+                yield f"status: {each['name']} has the extension {extension}"
+            elif each is not events[0]:
+                yield "status: skipped events that are not right before the first"
+            elif not 0 < extension["valueUnsignedInt"] < int(each["part"][0]["valueString"]):
+                yield f"status: {extension['valueUnsignedInt']} skipped before {each['part'][0]['valueString']}"
 
 
 def _event(parts: list[dict[str, Any]]) -> Iterator[str]:

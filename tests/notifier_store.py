@@ -85,6 +85,13 @@ class NotifierStore:
             statement = sa.select(t.lane).where(t.lane.c.subscription_id == subscription)
             return (await connection.execute(statement)).one()
 
+    async def attempts(self, subscription: str) -> list[int]:
+        """Return the first number of each try of a subscription, in the order they were recorded."""
+        of = t.attempt.c
+        statement = sa.select(of.first_number).where(of.subscription_id == subscription).order_by(of.id)
+        async with self.database.read() as connection:
+            return list((await connection.execute(statement)).scalars())
+
     async def set_lane(self, subscription: str, **values: Any) -> None:
         """Write into a lane's row."""
         async with self.database.write() as connection:

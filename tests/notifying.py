@@ -18,6 +18,7 @@ from schemas.fhir import (
     BACKPORT_HEARTBEAT,
     BACKPORT_MAX_COUNT,
     BACKPORT_PAYLOAD_CONTENT,
+    LATEST_ONLY,
     OURS,
 )
 from services.clock import Clock, SystemClock
@@ -58,6 +59,7 @@ def topical(
     content: str = "full-resource",
     max_count: int | None = None,
     heartbeat: int | None = None,
+    latest_only: bool = False,
 ) -> dict[str, Any]:
     """A topic Subscription."""
     channel: dict[str, Any] = {
@@ -72,6 +74,8 @@ def topical(
         extensions.append({"url": BACKPORT_MAX_COUNT, "valuePositiveInt": max_count})
     if heartbeat is not None:
         extensions.append({"url": BACKPORT_HEARTBEAT, "valueUnsignedInt": heartbeat})
+    if latest_only:
+        extensions.append({"url": LATEST_ONLY, "valueBoolean": True})
     if extensions:
         channel["extension"] = extensions
     resource: dict[str, Any] = {

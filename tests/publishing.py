@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -93,6 +94,13 @@ class Publishing:
 
     async def get(self, path: str, **headers: str) -> Answer:
         return await self.send("GET", path, **headers)
+
+    async def delete(self, path: str, **headers: str) -> Answer:
+        return await self.send("DELETE", path, **headers)
+
+    async def patch(self, path: str, *operations: Resource, **headers: str) -> Answer:
+        sent = {"Content-Type": "application/json-patch+json", **headers}
+        return await self.send("PATCH", path, list(operations), **sent)
 
     async def ids(self, query: str) -> list[str]:
         """Return the ids a search on MeasureReport finds, in its order."""
@@ -326,6 +334,21 @@ def post_entry(resource: Resource, full_url: str | None = None, **request: str) 
         "resource": sent,
         "request": {"method": "POST", "url": resource["resourceType"], **request},
     }
+
+
+def delete_entry(url: str, **request: str) -> Resource:
+    return {"request": {"method": "DELETE", "url": url, **request}}
+
+
+def get_entry(url: str, **request: str) -> Resource:
+    return {"request": {"method": "GET", "url": url, **request}}
+
+
+def patch_entry(url: str, *operations: Resource, **request: str) -> Resource:
+    """A PATCH of a Bundle: its operations come as a Binary."""
+    data = base64.b64encode(json.dumps(operations).encode()).decode()
+    binary = {"resourceType": "Binary", "contentType": "application/json-patch+json", "data": data}
+    return {"resource": binary, "request": {"method": "PATCH", "url": url, **request}}
 
 
 def _meta(profile: str, stage: str | None) -> Resource:

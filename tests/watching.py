@@ -16,7 +16,7 @@ from services.event_log import Record
 from services.notifier import tables as t
 from services.notifier.enqueue.enqueue import Matched, enqueue
 from services.notifier.record.verdict import RetryPolicy
-from services.notifier.send.claims import Claimed, Room, claim
+from services.notifier.send.claims import Claimed, Room, Terms, claim
 from services.notifier.send.client import RestHookClient
 from services.notifier.send.delivery import Delivery
 from services.notifier.send.endpoints import Endpoints
@@ -85,7 +85,9 @@ class Watched:
 
     async def lease(self) -> list[Claimed]:
         """Claim everything that is due, and do no more."""
-        return await claim(self.database, self.clock, Room(10, 10, (), lambda _endpoint: 10), lease=LEASE)
+        return await claim(
+            self.database, self.clock, Room(10, 10, (), lambda _endpoint: 10), Terms(LEASE, 2**20)
+        )
 
     async def turns(self) -> None:
         """Claim what is due, send it and record what it came to."""

@@ -85,12 +85,17 @@ class Database:
         for pool in (self._writers, self._glancers, self._readers):
             await pool.close()
 
+    def time(self, clock: Clock) -> datetime | None:
+        """Return the time by which leases and due times are judged; `None` when it is the database's own."""
+        return clock.now() if self.is_sqlite else None
+
     def now(self, clock: Clock) -> sa.ColumnElement[datetime]:
-        """Return the time by which leases and due times are judged: PostgreSQL's own, else the clock's.
+        """Return the same for a statement: PostgreSQL's own, else the clock's.
 
         Many processes share a PostgreSQL, and their clocks differ; one process owns a SQLite file.
         """
-        return sa.literal(clock.now(), UtcDateTime()) if self.is_sqlite else sa.func.now(type_=UtcDateTime())
+        time = self.time(clock)
+        return sa.func.now(type_=UtcDateTime()) if time is None else sa.literal(time, UtcDateTime())
 
     def after(self, clock: Clock, seconds: float) -> sa.ColumnElement[datetime]:
         """Return `now` moved forward by `seconds`."""

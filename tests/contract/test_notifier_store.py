@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,8 @@ from services.notifier.model import Answer, LaneState
 from services.notifier.record.recorder import record
 from services.notifier.record.turn import Tried, Turn
 from services.notifier.record.verdict import Delivered
-from services.notifier.send.claims import Claimed, Room, claim, extend
+from services.notifier.send.claims import Claimed, Room, Terms, claim, extend
+from services.notifier.send.loading import AROUND_BUNDLE, AROUND_REPORT
 from services.notifier.send.notices import Notices
 from services.notifier.tables import metadata
 from services.notifier.wiring import MIGRATIONS
@@ -36,7 +38,7 @@ async def other(database_url: str, store: NotifierStore) -> AsyncIterator[Notifi
 
 
 async def claim_all(store: NotifierStore, lease: float = 90) -> list[Claimed]:
-    return await claim(store.database, store.clock, room(10, 10), lease=lease)
+    return await claim(store.database, store.clock, room(10, 10), Terms(lease, 2**20))
 
 
 def room(fresh: int, retries: int, full: tuple[str, ...] = (), at: int = 100) -> Room:
@@ -114,8 +116,8 @@ async def test_a_lane_is_claimed_by_one(store: NotifierStore, other: NotifierSto
     ids = [(await store.subscribe()).id for _ in range(6)]
     await store.take_in(0, 0, [1], *ids)
     first, second = await asyncio.gather(
-        claim(store.database, store.clock, room(3, 0), lease=90),
-        claim(other.database, other.clock, room(6, 0), lease=90),
+        claim(store.database, store.clock, room(3, 0), Terms(90, 2**20)),
+        claim(other.database, other.clock, room(6, 0), Terms(90, 2**20)),
     )
     assert sorted(c.lane.subscription for c in [*first, *second]) == sorted(ids)
 
@@ -143,6 +145,62 @@ async def test_a_lease_that_ran_out_is_taken_over_with_the_very_same_batches(
     assert [(b.first, b.last) for b in rest.batches] == [(4, 5)]
 
 
+async def test_batches_are_bounded_in_bytes_when_they_are_fixed_and_never_after(
+    store: NotifierStore, other: NotifierStore
+) -> None:
+    made = await store.subscribe(topic=True, max_count=5)
+    await store.set_lane(made.id, state=LaneState.OPEN, due_at=None)
+    await store.take_in(0, 0, list(range(1, 8)), made.id)
+    two = AROUND_BUNDLE + 2 * (AROUND_REPORT + len(event(1).body))
+    (first,) = await claim(store.database, store.clock, room(10, 10), Terms(90, two))
+    assert [(b.first, b.last) for b in first.batches] == [(1, 2), (3, 4), (5, 6), (7, 7)]
+    lane = await store.lane(made.id)
+    await store.set_lane(made.id, due_at=lane.due_at - timedelta(days=1))
+    (taken,) = await claim(other.database, other.clock, room(10, 10), Terms(90, 2**20))
+    assert [b.webhook_id for b in taken.batches] == [b.webhook_id for b in first.batches]
+    await record(other.database, other.clock, [delivered(taken, 4)])
+    await store.take_in(0, 7, list(range(8, 13)), made.id)
+    (later,) = await claim(other.database, other.clock, room(10, 10), Terms(90, 2**20))
+    assert [(b.first, b.last) for b in later.batches] == [(8, 12)]
+
+
+async def test_a_report_that_is_too_large_for_a_bundle_goes_alone(store: NotifierStore) -> None:
+    made = await store.subscribe(topic=True, max_count=5)
+    await store.set_lane(made.id, state=LaneState.OPEN, due_at=None)
+    await store.take_in(0, 0, [1, 2], made.id)
+    (claimed,) = await claim(store.database, store.clock, room(10, 10), Terms(90, AROUND_BUNDLE + 1))
+    assert [(b.first, b.last) for b in claimed.batches] == [(1, 1), (2, 2)]
+
+
+async def test_what_was_sent_of_a_lane_is_recorded_while_it_goes_on(
+    store: NotifierStore, other: NotifierStore
+) -> None:
+    made = await store.subscribe()
+    await store.take_in(0, 0, list(range(1, 31)), made.id)
+    (claimed,) = await claim_all(store)
+    assert len(claimed.batches) == 30, "nobody else waits"
+    so_far = handed_in(delivered(claimed, 8))
+    assert await record(store.database, store.clock, [so_far]) == [so_far]
+    lane = await store.lane(made.id)
+    assert (lane.next_number, lane.claim_id) == (9, claimed.lane.claim)
+    assert await claim_all(other) == [], "the lease holds"
+    assert await record(store.database, store.clock, [so_far]) == [so_far], "an answer that was lost"
+    assert (await store.lane(made.id)).next_number == 9
+    assert len(await store.attempts(made.id)) == 8, "and what was recorded before is not recorded again"
+
+    await store.set_lane(made.id, due_at=lane.due_at - timedelta(days=1))
+    (taken,) = await claim_all(other)
+    assert [b.first for b in taken.batches] == list(range(9, 31))
+    rest = delivered(replace(claimed, lane=so_far.lane, batches=claimed.batches[8:]), 8)
+    assert await record(store.database, store.clock, [handed_in(rest)]) == [], "a claim that ran out"
+    assert (await store.lane(made.id)).next_number == 9
+
+
+def handed_in(turn: Turn) -> Turn:
+    turn.goes_on = asyncio.get_running_loop().create_future()
+    return turn
+
+
 async def test_a_turn_that_ended_early_leaves_the_rest_of_its_plan(store: NotifierStore) -> None:
     made = await store.subscribe(topic=True, max_count=2)
     await store.set_lane(made.id, state=LaneState.OPEN, due_at=None)
@@ -161,7 +219,7 @@ async def test_first_attempts_are_claimed_however_many_retries_are_due(store: No
         await store.set_lane(subscription, retry=1)
     fresh = await store.subscribe()
     await store.take_in(0, 1, [2], fresh.id)
-    claimed = await claim(store.database, store.clock, room(1, 1), lease=90)
+    claimed = await claim(store.database, store.clock, room(1, 1), Terms(90, 2**20))
     assert [c.lane.subscription for c in claimed if c.lane.retry == 0] == [fresh.id]
     assert len(claimed) == 2
 
@@ -171,15 +229,17 @@ async def test_an_endpoint_that_has_no_room_is_passed_over(store: NotifierStore)
     await store.take_in(0, 0, [1], *busy)
     calm = await store.subscribe(endpoint="http://127.0.0.1:10/hook")
     await store.take_in(0, 1, [2], calm.id)
-    claimed = await claim(store.database, store.clock, room(6, 0, full=("http://127.0.0.1:9",)), lease=90)
+    claimed = await claim(
+        store.database, store.clock, room(6, 0, full=("http://127.0.0.1:9",)), Terms(90, 2**20)
+    )
     assert [c.lane.subscription for c in claimed] == [calm.id]
 
 
 async def test_an_endpoint_gets_no_more_lanes_at_a_time_than_it_has_room_for(store: NotifierStore) -> None:
     ids = [(await store.subscribe()).id for _ in range(5)]
     await store.take_in(0, 0, [1], *ids)
-    first = await claim(store.database, store.clock, room(5, 0, at=2), lease=90)
-    rest = await claim(store.database, store.clock, room(5, 0), lease=90)
+    first = await claim(store.database, store.clock, room(5, 0, at=2), Terms(90, 2**20))
+    rest = await claim(store.database, store.clock, room(5, 0), Terms(90, 2**20))
     assert (len(first), len(rest)) == (2, 3)
 
 

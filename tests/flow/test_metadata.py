@@ -11,14 +11,24 @@ import orjson
 import pytest
 
 from schemas import examples
+from schemas.fhir import OURS
 from tests.processes import VbprProcesses
 
 pytestmark = pytest.mark.slow
 
 FHIR = "application/fhir+json"
 NOT_SERVED = {404, 405, 501}
-TYPES = ("Organization", "Group", "Measure", "MeasureReport", "Subscription", "Basic")
+TYPES = (
+    "Organization",
+    "Group",
+    "Measure",
+    "MeasureReport",
+    "Subscription",
+    "Basic",
+    "OperationDefinition",
+)
 """What refers to others comes behind them."""
+CANONICALS = ("composed-of", "depends-on", "derived-from", "predecessor", "successor")
 
 
 class Client:
@@ -29,11 +39,16 @@ class Client:
         self._session = session
         self._base = base
         self.there: dict[str, dict[str, Any]] = {}
+        self.made: dict[str, str] = {}
+        """Id of another resource of each type, which nothing refers to."""
 
-    async def ask(self, method: str, path: str, body: object = None, sent_as: str = FHIR) -> tuple[int, Any]:
+    async def ask(
+        self, method: str, path: str, body: object = None, sent_as: str = FHIR, **named: str
+    ) -> tuple[int, Any]:
         """Return the status and the parsed answer, if it is one."""
         data = None if body is None else orjson.dumps(body)
-        headers = {} if body is None else {"Content-Type": sent_as}
+        headers = {name.replace("_", "-"): value for name, value in named.items()}
+        headers |= {} if body is None else {"Content-Type": sent_as}
         async with self._session.request(method, self._base + path, data=data, headers=headers) as response:
             text = await response.read()
             return response.status, orjson.loads(text) if text else None
@@ -51,8 +66,9 @@ class Client:
                 status, _ = await self.ask("PUT", f"/{kind}/{resource['id']}", resource)
             assert status in {200, 201}, (file.name, resource)
             self.there[kind] = resource
-        _, topics = await self.ask("GET", "/Basic")
-        self.there["Basic"] = topics["entry"][0]["resource"]
+        for fixed in ("Basic", "OperationDefinition"):
+            _, found = await self.ask("GET", f"/{fixed}")
+            self.there[fixed] = found["entry"][0]["resource"]
 
 
 def attempts(client: Client, kind: str) -> dict[str, Callable[[], Awaitable[tuple[int, Any]]]]:
@@ -61,6 +77,15 @@ def attempts(client: Client, kind: str) -> dict[str, Callable[[], Awaitable[tupl
     another = {name: value for name, value in resource.items() if name not in {"id", "meta"}}
     if kind == "Measure":
         another["url"] += "-of-another-year"  # a contract's url names one Measure
+    if kind != "Subscription":
+        another["language"] = "en"  # what says the same is not created again
+
+    async def create() -> tuple[int, Any]:
+        status, answer = await client.ask("POST", every, another)
+        if status == 201:
+            client.made[kind] = answer["id"]
+        return status, answer
+
     one, every = f"/{kind}/{resource['id']}", f"/{kind}"
     patch = [{"op": "test", "path": "/resourceType", "value": kind}]
     return {
@@ -69,10 +94,10 @@ def attempts(client: Client, kind: str) -> dict[str, Callable[[], Awaitable[tupl
         "search-type": lambda: client.ask("GET", every),
         "history-instance": lambda: client.ask("GET", f"{one}/_history"),
         "history-type": lambda: client.ask("GET", f"{every}/_history"),
-        "create": lambda: client.ask("POST", every, another),
+        "create": create,
         "update": lambda: client.ask("PUT", one, resource),
         "patch": lambda: client.ask("PATCH", one, patch, "application/json-patch+json"),
-        "delete": lambda: client.ask("DELETE", one),
+        "delete": lambda: client.ask("DELETE", f"{every}/{client.made.get(kind, resource['id'])}"),
     }
 
 
@@ -106,6 +131,39 @@ async def test_every_interaction_that_is_listed_is_served_and_no_other(client: C
     assert not wrong, "type, interaction, status, whether it is listed, answer"
 
 
+async def test_what_is_said_of_conditions_and_patches_holds(client: Client) -> None:
+    _, statement = await client.ask("GET", "/metadata")
+    (patched,) = statement["patchFormat"]
+    resources = {each["type"]: each for each in statement["rest"][0]["resource"]}
+    for kind in reversed(TYPES[:4]):
+        says, resource = resources[kind], client.there[kind]
+        one, found = f"/{kind}/{resource['id']}", f"/{kind}?_id={resource['id']}"
+        operations = [{"op": "test", "path": "/resourceType", "value": kind}]
+        other = {**resource, "id": "another", "language": "en"}
+        if kind == "Measure":
+            other["url"] += "-of-another-year"
+        assert (await client.ask("PUT", f"/{kind}/another", other))[0] == 201
+        version = (await client.ask("GET", one))[1]["meta"]["versionId"]
+        status = {
+            "conditionalUpdate": (await client.ask("PUT", found, resource))[0],
+            "conditionalCreate": (
+                await client.ask("POST", f"/{kind}", resource, If_None_Exist=f"_id={resource['id']}")
+            )[0],
+            "patch": (await client.ask("PATCH", found, operations, patched))[0],
+            "not-match": (await client.ask("GET", one, If_None_Match=f'W/"{version}"'))[0],
+            "modified": (await client.ask("GET", one, If_Modified_Since="Fri, 31 Dec 9999 23:59:59 GMT"))[0],
+            "delete several": (await client.ask("DELETE", f"/{kind}?_id=another,{resource['id']}"))[0],
+            "delete one": (await client.ask("DELETE", f"/{kind}?_id=another"))[0],
+        }
+        assert says["conditionalUpdate"], kind
+        assert says["conditionalCreate"], kind
+        assert (says["conditionalRead"], says["conditionalDelete"]) == ("full-support", "single")
+        assert status == {
+            "conditionalUpdate": 200, "conditionalCreate": 200, "patch": 200, "not-match": 304, "modified": 304,
+            "delete several": 412, "delete one": 204,
+        }, kind  # fmt: skip
+
+
 async def test_the_system_s_interactions_are_those_that_are_listed(client: Client) -> None:
     says = {each["code"] for each in (await listed(client)).get("interaction", ())}
     tried = {
@@ -126,6 +184,7 @@ async def test_every_search_parameter_that_is_listed_is_understood(client: Clien
         "composite": "x$1",
         "measure": "https://payer.example/x",
         "quality-measure": "https://payer.example/x",
+        **dict.fromkeys(CANONICALS, "https://payer.example/x"),
     }
     for resource in (await listed(client))["resource"]:
         for parameter in resource.get("searchParam", ()):
@@ -137,11 +196,14 @@ async def test_every_search_parameter_that_is_listed_is_understood(client: Clien
             assert f"{name}=" in own, "a parameter that is ignored is left out of the answer's own link"
 
 
-async def test_every_operation_that_is_listed_is_served(client: Client) -> None:
+async def test_every_operation_that_is_listed_is_served_and_ours_are_defined(client: Client) -> None:
     for resource in (await listed(client))["resource"]:
         kind = resource["type"]
         for operation in resource.get("operation", ()):
             name = operation["name"].removeprefix("$")
+            if operation["definition"].startswith(OURS):
+                _, found = await client.ask("GET", f"/OperationDefinition?url={operation['definition']}")
+                assert [each["resource"]["code"] for each in found["entry"]] == [name]
             statuses = [
                 (await client.ask(method, path, body))[0]
                 for path in (f"/{kind}/${name}", f"/{kind}/{client.there[kind]['id']}/${name}")

@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 
-from schemas.fhir import BACKPORT_CHANNEL_TYPE, BACKPORT_HEARTBEAT, BACKPORT_MAX_COUNT, BACKPORT_TIMEOUT, OURS
+from schemas.fhir import (
+    BACKPORT_CHANNEL_TYPE,
+    BACKPORT_HEARTBEAT,
+    BACKPORT_MAX_COUNT,
+    BACKPORT_TIMEOUT,
+    LATEST_ONLY,
+    OURS,
+)
 from schemas.outcome import FhirError
+from services.cli.subscriptions.making import Wanted, resource
 from services.notifier.model import Status
 from services.notifier.subscriptions.admission import Admitted, admit
 from services.notifier.subscriptions.channels import EndpointPolicy
@@ -85,6 +93,7 @@ def extended(url: str, **value: object) -> Callable[[Resource], Resource]:
         (channel("header", ["a: b", "nonsense"]), 422, "Subscription.channel.header[1]", "Name: value"),
         (extended(BACKPORT_HEARTBEAT, valueUnsignedInt=5), 422, "Subscription.channel.extension[0]", "10 to 86400 seconds"),
         (extended(BACKPORT_TIMEOUT, valueUnsignedInt=600), 422, "Subscription.channel.extension[0]", "1 to 60"),
+        (extended(LATEST_ONLY, valueString="yes"), 422, "Subscription.channel.extension[0]", "valueBoolean"),
         (extended("http://x.example", valueString="x"), 422, "Subscription.channel.extension[0]", "not served"),
     ],
 )  # fmt: skip
@@ -154,6 +163,37 @@ def test_what_is_no_subscription_by_its_structure_is_a_bad_request() -> None:
 def test_backport_extensions_on_a_classic_subscription_are_ambiguous() -> None:
     error = refused(extended(BACKPORT_MAX_COUNT, valuePositiveInt=3)(classic(HOOK)))
     assert [issue.expression for issue in error.issues] == ["Subscription.channel.extension[0]"]
+
+
+def test_the_latest_only_is_refused_where_it_would_mean_nothing() -> None:
+    said = [
+        (
+            refused(classic(HOOK) | {"channel": topical(HOOK, latest_only=True)["channel"]}),
+            "topic Subscriptions",
+        ),
+        (refused(topical(HOOK, content="empty", latest_only=True)), "names no report"),
+        (
+            refused(
+                element("criteria", OURS + "SubscriptionTopic/metric-threshold")(
+                    topical(HOOK, "metric-score=weighted-avg-star$lt3.5", latest_only=True)
+                )
+            ),
+            "each crossing is told for itself",
+        ),
+    ]
+    for error, words in said:
+        assert error.status == 422
+        assert any(words in issue.diagnostics for issue in error.issues), (words, error)
+    assert admitted(topical(HOOK, latest_only=True)).channel.latest_only
+    assert not admitted(topical(HOOK)).channel.latest_only
+
+
+def test_what_the_command_line_asks_for_is_what_is_admitted() -> None:
+    options = Wanted(HOOK, topic="report-settled", filters=["stage=settled"], max_count=3, latest_only=True)
+    found = admitted(resource(options))
+    assert found.channel.latest_only
+    assert (found.channel.batch_size, found.filters) == (3, ("stage=settled",))
+    assert not admitted(resource(Wanted(HOOK, topic="report-settled"))).channel.latest_only
 
 
 @pytest.mark.requirement("R-034", "R-035", "R-060")

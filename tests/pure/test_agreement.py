@@ -11,8 +11,11 @@ import pytest
 
 from schemas import examples
 from schemas.event import Stage
-from services.publisher.check.agreement import Terms, disagreements, terms, units
-from services.publisher.derive.model import Kind
+from schemas.outcome import Issue
+from services.publisher.check.agreement import changed_units, disagreements, units
+from services.publisher.derive.contract import contract_facts
+from services.publisher.derive.metrics import metric_scores
+from services.publisher.derive.model import ContractFacts, Kind
 from tests.pure import full_resources as full
 
 Json = dict[str, Any]
@@ -21,22 +24,33 @@ STREAMS = full.VBPR + "CodeSystem/payment-stream"
 SCREENING = "https://measures.example/Measure/screening"
 
 
+def terms(measure: Json) -> ContractFacts:
+    return contract_facts(measure, None)
+
+
+def units_of(report: Json) -> dict[str, frozenset[str]]:
+    return units({"metric-score": metric_scores(orjson.dumps(report))})
+
+
 def found(report: Json, stage: Stage = Stage.INTERIM, **known: Any) -> list[tuple[str | None, str | None]]:
     kind = Kind.QUALITY if "subject" not in report else Kind.PERFORMANCE
     contract = known.pop("contract", None) or terms(full.contract())
-    issues = disagreements(report, kind, stage, contract, **known)
+    return named(disagreements(report, kind, stage, contract, **known))
+
+
+def named(issues: list[Issue]) -> list[tuple[str | None, str | None]]:
     assert {issue.severity for issue in issues} <= {"warning"}
     return [(issue.rule, issue.expression) for issue in issues]
 
 
 def test_what_a_contract_says() -> None:
-    assert terms(full.contract()) == Terms(
-        key="https://plan.example/contracts/one",
-        period=("2024-01-01T00:00:00.000Z", "2025-01-01T00:00:00.000Z"),
-        metrics=frozenset({f"{METRICS}|med-cost-pmpm"}),
-        payment_streams=frozenset({f"{STREAMS}|cdm"}),
-        components={SCREENING: True},
-    )
+    said = terms(full.contract())
+
+    assert said.key == "https://plan.example/contracts/one"
+    assert said.term == ("2024-01-01T00:00:00.000Z", "2025-01-01T00:00:00.000Z")
+    assert said.metrics == (f"{METRICS}|med-cost-pmpm",)
+    assert said.payment_streams == (f"{STREAMS}|cdm",)
+    assert said.components == {SCREENING: True}
 
 
 def test_an_alternate_component_is_not_due() -> None:
@@ -51,7 +65,8 @@ def test_reports_that_agree() -> None:
     assert found(full.performance()) == []
     assert found(full.quality()) == []
     assert found(full.performance(), Stage.SETTLED, measures=[f"{SCREENING}|2024.0"]) == []
-    assert found(full.performance(), Stage.SETTLED, before=units(full.performance())) == []
+    now = units_of(full.performance())
+    assert changed_units(full.performance(), now, now) == []
 
 
 @pytest.mark.parametrize(
@@ -132,18 +147,16 @@ def _as_quantity(report: Json) -> None:
 def test_a_settled_report_in_another_unit_or_currency(change: Callable[[Json], None]) -> None:
     report = full.performance()
     change(report)
-    before = units(full.performance())
+    issues = changed_units(report, units_of(report), units_of(full.performance()))
 
-    changed = [("predecessor-unit", "MeasureReport.group[0].measureScore")]
-    assert found(report, Stage.SETTLED, before=before) == changed
-    assert found(report, Stage.INTERIM, before=before) == []
+    assert named(issues) == [("predecessor-unit", "MeasureReport.group[0].measureScore")]
 
 
 def test_of_a_metric_without_a_score_there_is_no_unit() -> None:
     report = full.performance()
     del report["group"][0]["measureScore"]
 
-    assert units(report) == {}
+    assert units_of(report) == {}
 
 
 def test_our_own_examples_agree_with_their_contracts() -> None:
@@ -157,3 +170,16 @@ def test_our_own_examples_agree_with_their_contracts() -> None:
             judged += 1
             assert found(report, Stage.SETTLED, contract=contracts[report["measure"]]) == [], path.name
     assert judged > 10
+
+
+@pytest.mark.parametrize("metric", ["med-cost-pmpm", "revenue"])
+@pytest.mark.parametrize("stream", ["cdm", "ssp"])
+def test_facets_spare_a_look_and_change_nothing_of_what_is_said(metric: str, stream: str) -> None:
+    report = full.performance()
+    report["group"][0]["code"]["coding"][0]["code"] = metric
+    report["extension"].pop(1)
+    report["group"][0]["extension"][0] = _stream(stream)
+    facets = {"metric": [f"{METRICS}|{metric}"], "payment-stream": [f"{STREAMS}|{stream}"]}
+
+    assert found(report, facets=facets) == found(report)
+    assert len(found(report)) == (metric == "revenue") + (stream == "ssp")

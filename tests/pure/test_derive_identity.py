@@ -7,7 +7,7 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.publisher.derive.identity import performance_identity, quality_identity, series
+from services.publisher.derive.identity import performance_identity, quality_identity
 from tests.pure.small_reports import PERIOD_IDENTITY
 
 _text = st.text(alphabet='ab"[],\\|/ é', max_size=4)
@@ -59,11 +59,3 @@ def test_a_later_version_of_the_measure_is_the_same_report() -> None:
     assert quality_identity("[]", "https://m.example/eyes|2.1", "q1") == quality_identity(
         "[]", "https://m.example/eyes|2.2", "q1"
     )
-
-
-def test_year_to_date_reports_are_one_series_whatever_their_end() -> None:
-    half = {"start": "2025-01-01", "end": "2025-06-30"}
-    year = {"start": "2025-01-01", "end": "2025-12-31"}
-    assert series("c", "o", half) == series("c", "o", year) == '["c","o","2025-01-01T00:00:00.000Z"]'
-    assert series("c", "o", {"start": "2025-02-01", "end": "2025-12-31"}) != series("c", "o", year)
-    assert series("c", "p", year) != series("c", "o", year)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +42,38 @@ def test_a_split_batch_becomes_smaller_ones_with_the_same_numbers(size: int) -> 
     halves = lane(5, 5 + size - 1, size).after(Split(), 5, 5 + size - 1).batches()
     assert len(halves) == 2
     assert [n for low, high in halves for n in range(low, high + 1)] == list(range(5, 5 + size))
+
+
+@given(
+    sizes=st.lists(st.integers(1, 100), min_size=1, max_size=60),
+    batch_size=st.integers(1, 20),
+    batches=st.integers(1, 8),
+    most=st.integers(1, 400),
+)
+def test_no_batch_of_a_new_plan_is_larger_than_it_may_be(
+    sizes: list[int], batch_size: int, batches: int, most: int
+) -> None:
+    there = dict(enumerate(sizes, start=7))
+    idle = replace(lane(1, 6, 3, next_number=7), last_number=6 + len(sizes))
+    planned = idle.planned(batch_size, batches).cut(there, most)
+    bounds = planned.batches()
+    assert bounds, "a lane always goes on, however large its next report is"
+    assert [n for low, high in bounds for n in range(low, high + 1)] == [*range(7, bounds[-1][1] + 1)]
+    assert sum(high - low + 1 for low, high in bounds) <= batch_size * batches
+    for low, high in bounds:
+        assert high - low < batch_size
+        assert low == high or sum(there[number] for number in range(low, high + 1)) <= most
+    assert sum(sizes) > most or len(sizes) > batch_size or len(bounds) == 1, "what fits goes together"
+
+
+def test_a_plan_that_was_made_before_is_never_cut() -> None:
+    sent_once = lane(1, 10, 5)
+    assert sent_once.planned(2, 16).cut(dict.fromkeys(range(1, 11), 100), 100) == sent_once
+
+
+def test_a_lane_that_has_to_shake_hands_first_gets_no_plan() -> None:
+    new = replace(lane(1, 0, 5), state=LaneState.HANDSHAKE, last_number=9)
+    assert new.planned(5, 16).batches() == []
 
 
 def test_what_each_verdict_moves() -> None:

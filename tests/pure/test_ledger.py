@@ -10,13 +10,14 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from schemas import examples
 from tests.ledger.criteria import fires
 from tests.ledger.inputs import Accepted, InputError, Subscription
 from tests.ledger.reports import history
-from tests.pure.ledger_run import ONE, TOPIC, Run, closing, performance
+from tests.pure.ledger_run import ONE, TOPIC, Run, closing, performance, quality
 
 LAKESHORE = "https://lakeshore-health-plan.example"
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,6 +73,42 @@ def test_one_without_payload_is_known_by_its_listing(tmp_path: Path) -> None:
         if line["subscription"] == "settled":
             line.update(type="empty", reports=[], body="")
     assert run.judge(tmp_path).closes
+
+
+def _skipping(number: int = 3, *, wanted: bool = True, says: int = 1) -> Run:
+    """Return the run in which a number was skipped for the one that wants all, and the next notification says so."""
+    run = closing()
+    run.subscriptions[0]["latest_only"] = wanted
+    run.received.remove(run.arrival("all", number))
+    run.row("all", number)["state"] = "skipped"
+    run.arrival("all", number + 1)["skipped"] = says
+    return run
+
+
+def test_what_a_later_version_supersedes_may_be_skipped_for_who_wants_the_latest(tmp_path: Path) -> None:
+    for number in (1, 3, 4):  # by the same report's next version, and by the one that took its place
+        found = _skipping(number).judge(tmp_path)
+        assert found.sentences == ()
+        assert (found.accounts[0].skipped, found.accounts[0].received) == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (_skipping(wanted=False), "number 3 was skipped, and every version is wanted"),
+        (
+            _skipping(2),
+            "number 2 (MeasureReport/early/_history/1) was skipped, but no later number supersedes",
+        ),
+        (_skipping(5), "number 5 (MeasureReport/r2/_history/1) was skipped, but no later number supersedes"),
+        (_skipping(says=0), "number 4 came first after 2: a gap"),
+        (_skipping(says=2), "number 4 came first after 2: a gap"),
+    ],
+)
+def test_what_was_skipped_without_right_or_without_a_word_is_found(
+    tmp_path: Path, run: Run, said: str
+) -> None:
+    assert any(said in each for each in run.judge(tmp_path).sentences)
 
 
 def _unlist(run: Run) -> None:
@@ -350,3 +387,42 @@ def test_it_shares_no_code_with_what_it_judges() -> None:
 def _ledger(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.ledger", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_deletion_is_an_event_of_its_own_and_ends_what_stood() -> None:
+    def said(report: str, version: int, **what: Any) -> Accepted:
+        return Accepted(report, version, orjson.dumps(performance(report, **what)).decode())
+
+    child = orjson.dumps(quality("early")).decode()
+    events = history(
+        [
+            said("r1", 1, stage="settled", evaluatedResource=[{"reference": "MeasureReport/early"}]),
+            said("r2", 1, stage="settled", score=1),
+            Accepted("r2", 2, ""),
+            Accepted("early", 1, child),
+            Accepted("r1", 2, ""),
+            Accepted("early", 2, child),
+            said("r1", 3, stage="settled"),
+            Accepted("unheard", 1, ""),
+        ]
+    ).events
+    assert [(event.report, event.type, event.before and event.before.id) for event in events] == [
+        (("r1", 1), "settled", None),
+        (("r2", 1), "corrected", "r1"),
+        (("r2", 2), "deleted", "r2"),
+        (("early", 1), "published", None),
+        (("r1", 2), "deleted", "r1"),
+        (("early", 2), "published", "early"),  # it keeps what it got
+        (("r1", 3), "settled", None),
+    ]
+    gone = events[2]
+    assert not fires(Subscription("s", "classic", "MeasureReport?stage=settled"), gone)
+    for topic, told in (("available", True), ("settled", True), ("corrected", False), ("withdrawn", True)):
+        asked = Subscription("s", "topic", f"{TOPIC}report-{topic}", ("MeasureReport?stage=settled",))
+        assert fires(asked, gone) == told, topic
+
+
+def test_what_waits_is_deleted_in_silence() -> None:
+    child = orjson.dumps(quality("early")).decode()
+    told = history([Accepted("early", 1, child), Accepted("early", 2, "")])
+    assert (told.events, told.waiting) == ((), ())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.model import LaneState
-from services.notifier.record.lane import Lane
+from schemas.event import EventType
+from services.notifier.model import Batch, Channel, LaneState, Owed, Status
+from services.notifier.record.lane import MOST_NUMBERS, Lane
+from services.notifier.render import render_batch
 from services.notifier.send.bodies import Bodies
-from services.notifier.send.loading import MOST_NUMBERS, Number, choose, window
+from services.notifier.send.loading import AROUND_BUNDLE, AROUND_REPORT, Number, choose, window
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -76,6 +79,23 @@ def test_numbers_are_looked_at_by_whole_batches_up_to_a_limit() -> None:
     assert window(lane(2000, 1000)) == ("s", 1, 1000)
     assert window(lane(0, 1)) is None
     assert window(lane(5, 1, LaneState.HANDSHAKE)) is None
+
+
+@given(
+    count=st.integers(1, 20),
+    base=st.integers(1, 300),
+    content=st.sampled_from(["empty", "id-only", "full-resource"]),
+)
+def test_a_bundle_is_no_larger_than_it_was_taken_for(count: int, base: int, content: Any) -> None:
+    """With ids, base and topic as long as they may be, and every number as long as it ever gets."""
+    channel = Channel(
+        "s" * 64, "topic", Status.ACTIVE, "https://e", "application/fhir+json", content, "t" * 500
+    )
+    body = b'{"resourceType":"MeasureReport"}'
+    many = [Owed(10**15 + n, "r" * 64, 10**9, EventType.PUBLISHED, "create", AT, body) for n in range(count)]
+    batch = Batch(channel.subscription, many, skipped=10**6)
+    sent = render_batch(channel, batch, base="https://" + "b" * base, now=AT, deadline=20).body
+    assert len(sent) <= AROUND_BUNDLE + count * (AROUND_REPORT + len(body))
 
 
 def test_reports_at_hand_stay_within_their_bytes_and_the_longest_unused_go() -> None:

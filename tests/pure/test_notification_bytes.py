@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from schemas.event import EventType, Interaction
 from services.notifier.model import Batch, Channel, Content, Owed, Status
 from services.notifier.render.backport import (
+    event_parameter,
     history_bundle,
     report_entry,
     status_entry,
@@ -37,6 +38,7 @@ EVENTS = st.tuples(IDS, st.integers(1, 99), INTERACTIONS, TIMES, BODIES)
     first=st.integers(1, 10**12),
     events=st.lists(EVENTS, min_size=1, max_size=4),
     now=TIMES,
+    skipped=st.just(0) | st.integers(1, 99),
 )
 def test_pieces_make_what_the_definition_makes(
     subscription: str,
@@ -46,6 +48,7 @@ def test_pieces_make_what_the_definition_makes(
     first: int,
     events: list[tuple[str, int, Interaction, datetime, bytes]],
     now: datetime,
+    skipped: int,
 ) -> None:
     owed = [
         Owed(first + place, report, version, EventType.PUBLISHED, interaction, at, body)
@@ -54,11 +57,14 @@ def test_pieces_make_what_the_definition_makes(
     channel = Channel(
         subscription, "topic", Status.ACTIVE, "https://e", "application/fhir+json", content, topic
     )
-    batch = Batch(subscription, owed)
+    batch = Batch(subscription, owed, skipped)
     status = status_parameters(
         channel, kind="event-notification", status=Status.ACTIVE, events=batch.last, owed=owed,
         name=batch.webhook_id, base=base,
     )  # fmt: skip
+    if skipped:
+        place = len(status["parameter"]) - len(owed)
+        status["parameter"][place] = event_parameter(owed[0], content, base, skipped=skipped)
     entries = [status_entry(channel, status, base)]
     if content == "full-resource":
         entries += [report_entry(each, base) for each in owed]

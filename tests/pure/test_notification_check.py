@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from schemas.fhir import SKIPPED_EVENTS
 from services.cli.listen.faults import Faults
 from services.cli.listen.order import Lanes
 from services.cli.listen.reading import Reading, read_request
@@ -282,6 +283,19 @@ def test_the_same_batch_again_is_a_duplicate_and_no_fault() -> None:
         lanes.judge(reading, accepted=True)
     judged = lanes.judge(told(2, 3), accepted=True)
     assert (judged.duplicate, judged.problems) == (True, ())
+
+
+@pytest.mark.parametrize(("count", "problems"), [(2, 0), (1, 1), (0, 1)])
+def test_a_gap_that_the_notification_itself_says_was_skipped_is_none(count: int, problems: int) -> None:
+    made = bundle("event-notification", (4,))
+    *_, first = made["entry"][0]["resource"]["parameter"]
+    first["extension"] = [{"url": SKIPPED_EVENTS, "valueUnsignedInt": count}]
+    reading = read_request("POST", "/", headers("s1_4-4"), orjson.dumps(made))
+    assert (reading.skipped, reading.problems) == (count, ())
+    lanes = Lanes()
+    lanes.judge(HANDSHAKE, accepted=True)
+    lanes.judge(told(1), accepted=True)
+    assert len(lanes.judge(reading, accepted=True).problems) == problems
 
 
 def test_a_gap_is_named_once_and_then_the_late_number_is_out_of_order() -> None:

@@ -14,7 +14,7 @@ from services.notifier.watch.words import absolute, doing, duration, relative
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 IDLE = SubscriptionView(
     id="s", kind="topic", status="active", criteria="c", endpoint="e", client="local", events=1, owed=0,
-    delivered=1, given_up=0, oldest_owed_since=None, lane="open", tries=0, failing_since=None, failure=None,
+    delivered=1, given_up=0, skipped=0, oldest_owed_since=None, lane="open", tries=0, failing_since=None, failure=None,
     last_failure=None, next_due=None, sending=False,
 )  # fmt: skip
 

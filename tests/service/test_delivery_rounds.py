@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from services.event_log import Record
 from services.notifier import tables as t
 from services.notifier.enqueue.enqueue import Matched, enqueue_in
+from services.notifier.record.lane import AHEAD
 from tests.conditions import eventually
 from tests.notifier_store import LOG, event
 from tests.notifying import classic, notifying, topical
@@ -92,6 +93,61 @@ async def test_what_is_taken_in_is_leased_with_it_and_sent_when_that_is_committe
     await rows.delivery.close()
     assert [got.body for got in rows.receiver.got] == [event(1).body]
     assert await lease_of(rows, subscription) is None, "and recorded"
+
+
+def has_taken(rows: Watched, count: int) -> bool:
+    return len(rows.receiver.got) == count
+
+
+async def test_a_lane_is_never_more_than_sixteen_ahead_of_its_record(rows: Watched) -> None:
+    """What was sent is recorded while the next is sent: each record lets half of the sixteen follow."""
+    subscription = await rows.subscribe()
+    await rows.owe(40, subscription)
+    await rows.delivery.step()
+    for recorded in (0, 8, 16):
+        await eventually(partial(has_taken, rows, recorded + AHEAD), within=5)
+        for _ in range(200):  # whoever could send would have
+            await rows.clock.sleep(0)
+        assert has_taken(rows, recorded + AHEAD)
+        assert (await rows.store.lane(subscription)).next_number == recorded + 1
+        lease = await lease_of(rows, subscription)
+        await rows.delivery.step()
+        assert await lease_of(rows, subscription) == lease is not None, "the lane stays with whoever sends"
+    await eventually(partial(has_taken, rows, 40), within=5)
+    await rows.delivery.close()
+    assert await rows.store.attempts(subscription) == list(range(1, 41))
+    assert await lease_of(rows, subscription) is None
+
+
+async def test_a_lane_that_another_has_taken_is_sent_for_no_further(rows: Watched) -> None:
+    subscription = await rows.subscribe()
+    await rows.owe(40, subscription)
+    await rows.delivery.step()
+    await eventually(partial(has_taken, rows, AHEAD), within=5)
+    await rows.store.set_lane(subscription, claim_id="another")
+    await rows.delivery.step()
+    await eventually(lambda: not rows.delivery.deliverer.running, within=5)
+    await rows.delivery.close()
+    assert has_taken(rows, AHEAD)
+    assert (await rows.store.lane(subscription)).next_number == 1
+
+
+async def test_what_was_sent_is_recorded_with_what_is_taken_in_next(
+    database_urls: tuple[str, str], receiver: Receiver
+) -> None:
+    """On SQLite that saves a transaction a report; and when nothing comes, it is recorded all the same."""
+    async with notifying(*database_urls, **NEVER) as running:
+        made = await running.subscribe(classic(receiver.url))
+        await running.publish("c1")
+        await running.publish("c1")
+        await eventually(partial(count_of, receiver, 2), within=5)
+        lane = sa.select(t.lane.c.next_number).where(t.lane.c.subscription_id == made["id"])
+
+        async def recorded() -> bool:
+            async with running.database.read() as connection:
+                return bool((await connection.execute(lane)).scalar_one() == 3)
+
+        await eventually(recorded, within=5)
 
 
 async def test_what_is_not_committed_is_neither_leased_nor_sent(rows: Watched) -> None:

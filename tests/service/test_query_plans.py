@@ -14,7 +14,7 @@ from services.notifier.record.recorder import record
 from services.notifier.record.turn import Tried, Turn
 from services.notifier.record.verdict import Delivered
 from services.notifier.retention import sweeps
-from services.notifier.send.claims import Room, claim
+from services.notifier.send.claims import Room, Terms, claim
 from services.retention import Pruner
 from services.settings import Settings
 from tests.notifier_store import NotifierStore, notifier_store
@@ -91,7 +91,9 @@ async def test_taking_in_claiming_and_recording_touch_nothing_that_is_finished(s
 
     async def deliver() -> None:
         await store.take_in(0, 0, [1, 2], *names[:10])
-        claimed = await claim(store.database, store.clock, Room(10, 10, (), lambda _endpoint: 100), lease=90)
+        claimed = await claim(
+            store.database, store.clock, Room(10, 10, (), lambda _endpoint: 100), Terms(90, 2**20)
+        )
         turns = []
         for each in claimed:
             turn = Turn(each.lane, each.channel)

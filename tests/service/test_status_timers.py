@@ -99,7 +99,7 @@ async def test_a_parked_lane_that_fails_again_is_no_younger_for_it(
     from services.notifier.record.recorder import record
     from services.notifier.record.turn import Tried, Turn
     from services.notifier.record.verdict import Park
-    from services.notifier.send.claims import Room, claim
+    from services.notifier.send.claims import Room, Terms, claim
 
     made = await store.subscribe()
     await store.take_in(0, 0, [1], made.id)
@@ -107,7 +107,7 @@ async def test_a_parked_lane_that_fails_again_is_no_younger_for_it(
     since = clock.now()
     await clock.advance(29 * DAY)
     await store.set_lane(made.id, due_at=since - timedelta(days=3650))
-    (claimed,) = await claim(store.database, clock, Room(1, 1, (), lambda _endpoint: 1), lease=90)
+    (claimed,) = await claim(store.database, clock, Room(1, 1, (), lambda _endpoint: 1), Terms(90, 2**20))
     turn = Turn(claimed.lane, claimed.channel, status=Status.ERROR, wait=6 * 3600)
     failed = Answer(500, Failure.HTTP_5XX, "answered 500", 3)
     turn.tries.append(Tried("w", 1, 1, clock.now(), failed, Park(6 * 3600)))

@@ -6,10 +6,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from schemas.capability import capability_statement
 from schemas.fhir import BACKPORT_SUBSCRIPTION_PROFILE, BACKPORT_TOPIC_CANONICAL
 from schemas.topics import topics
+from services.clock import SystemClock
+from services.fhir_http import fhir_middleware
+from services.fixed_http import operation_definitions
 from tests.notifying import Notifying, notifying
 
 _CODE = "http://hl7.org/fhir/fhir-types|SubscriptionTopic"
@@ -62,3 +67,21 @@ async def test_topics_are_read_and_found_as_basic(running: Notifying) -> None:
     assert (nothing["total"], "entry" in nothing) == (0, False)
     assert (await running.client.get("/fhir/Basic/nothing")).status == 404
     assert (await running.client.get("/fhir/Basic?author=x")).status == 400
+
+
+async def test_our_own_operations_are_read_and_found() -> None:
+    base = "https://vbpr.example/fhir"
+    app = web.Application(middlewares=[fhir_middleware(SystemClock())])
+    operation_definitions(base).mount(app)
+    async with TestClient(TestServer(app)) as client:
+        found = await (await client.get("/fhir/OperationDefinition?code=preview,explain")).json()
+        assert {each["resource"]["code"] for each in found["entry"]} == {"preview", "explain"}
+        for each in found["entry"]:
+            alone = await client.get(each["fullUrl"].removeprefix("https://vbpr.example"))
+            assert await alone.json() == each["resource"]
+        both = {"code": "preview", "url": found["entry"][0]["resource"]["url"] + "-not"}
+        assert (await (await client.get("/fhir/OperationDefinition", params=both)).json())["total"] == 0
+        assert (await client.get("/fhir/OperationDefinition?author=x")).status == 400
+        nothing = await client.get("/fhir/OperationDefinition/nothing")
+        assert nothing.status == 404
+        assert "Subscription-preview" in await nothing.text()

@@ -190,3 +190,34 @@ async def test_pages_hold_every_subscription_once(running: Notifying) -> None:
     assert (len(found), set(found)) == (5, made)
     _, whole, _ = await ask(running, "GET", "/Subscription?status=active")
     assert whole["total"] == 5
+
+
+async def test_the_history_of_all_has_every_version_of_every_one_once_newest_first(
+    running: Notifying,
+) -> None:
+    one = (await ask(running, "POST", "/Subscription", classic(HOOK)))[1]
+    other = (await ask(running, "POST", "/Subscription", classic(HOOK)))[1]
+    await ask(running, "PUT", f"/Subscription/{one['id']}", {**one, "status": "off"})
+    await ask(running, "DELETE", f"/Subscription/{other['id']}")
+    _, page, _ = await ask(running, "GET", "/Subscription/_history?_count=3")
+    found = [page]
+    while following := [link["url"] for link in found[-1]["link"] if link["relation"] == "next"]:
+        found.append((await ask(running, "GET", following[0].partition("/fhir")[2]))[1])
+    told = [
+        (each["fullUrl"].rpartition("/")[2], each["request"]["method"])
+        for each_page in found
+        for each in each_page["entry"]
+    ]
+    assert told == [
+        (other["id"], "DELETE"),
+        (one["id"], "PUT"),
+        (other["id"], "POST"),
+        (one["id"], "POST"),
+    ]
+    assert [each_page["total"] for each_page in found] == [4, 4]
+    since = found[0]["entry"][1]["response"]["lastModified"]
+    _, late, _ = await ask(running, "GET", f"/Subscription/_history?_since={since}")
+    assert late["total"] == len(late["entry"]) == 2
+    status, refusal, _ = await ask(running, "GET", "/Subscription/_history?_sort=x")
+    assert (status, "_sort=x" in str(refusal)) == (400, True)
+    assert (await ask(running, "GET", "/Subscription/_history?_since=soon"))[0] == 400

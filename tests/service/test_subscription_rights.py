@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from schemas.outcome import FhirError
+from services.notifier.subscriptions.history import understand as asked_for
 from services.notifier.subscriptions.kept import MOST_EVENTS, kept_events, standing, standings
 from services.notifier.subscriptions.search import find, understand
 from services.notifier.subscriptions.store import SubscriptionStore
 from services.notifier.subscriptions.stored import visible
+from services.notifier.subscriptions.versions import history
 from services.principal import LOCAL, Principal
 from tests.notifier_store import BASE, NotifierStore, notifier_store
 
@@ -44,6 +46,10 @@ async def test_a_client_sees_and_changes_only_what_is_its_own(store: NotifierSto
         assert len(await standings(connection, LOCAL, [], [])) == 1
         with pytest.raises(FhirError):
             await visible(connection, STRANGER, made.id)
+        versions = [
+            (await history(connection, asked_for("").wanted(None, who)))[1] for who in (STRANGER, LOCAL)
+        ]
+        assert versions == [0, 1]
 
 
 @pytest.mark.requirement("R-155")
@@ -55,7 +61,7 @@ async def test_an_answer_with_too_many_events_says_where_to_go_on(store: Notifie
         first = await kept_events(connection, of, 1, 10**9)
         rest = await kept_events(connection, of, MOST_EVENTS + 1, 10**9)
     assert [each.number for each in first.owed] == list(range(1, MOST_EVENTS + 1))
-    assert first.absent == [
+    assert first.remarks == [
         f"events {MOST_EVENTS + 1} to {MOST_EVENTS + 2} did not fit; ask again with eventsSinceNumber={MOST_EVENTS + 1}"
     ]
-    assert ([each.number for each in rest.owed], rest.absent) == ([MOST_EVENTS + 1, MOST_EVENTS + 2], [])
+    assert ([each.number for each in rest.owed], rest.remarks) == ([MOST_EVENTS + 1, MOST_EVENTS + 2], [])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from schemas.operations import operations
 from schemas.structure.gate import check_structure
 from tests.conditions import eventually
 from tests.notifying import Notifying, classic, contract, notifying, topical
@@ -34,7 +35,28 @@ async def ask(running: Notifying, path: str, body: Any = None, status: int = 200
         found = await answer.json()
         assert answer.status == status, found
         assert check_structure(found) == []
+        if found["resourceType"] == "Parameters":
+            _declared(path.partition("$")[2].partition("?")[0], found)
         return found
+
+
+def _declared(code: str, found: Any) -> None:
+    """Hold an answer against its OperationDefinition: names, types and cardinality, of parts too."""
+    given = operations()[f"Subscription-{code}"]["parameter"]
+    _as_declared([each for each in given if each["use"] == "out"], found["parameter"])
+
+
+def _as_declared(declared: list[Any], found: list[Any]) -> None:
+    assert {each["name"] for each in found} <= {each["name"] for each in declared}
+    for one in declared:
+        here = [each for each in found if each["name"] == one["name"]]
+        assert one["min"] <= len(here), one["name"]
+        assert one["max"] == "*" or len(here) <= int(one["max"]), one["name"]
+        for each in here:
+            if "part" in one:
+                _as_declared(one["part"], each["part"])
+            else:
+                assert f"value{one['type'][0].upper()}{one['type'][1:]}" in each
 
 
 def values(found: Any, name: str) -> list[Any]:

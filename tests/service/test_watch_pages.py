@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -144,29 +143,119 @@ async def test_no_report_and_no_header_value_is_shown(rows: Watched, client: Cli
         assert "resourceType" not in page
 
 
+async def act(client: Client, path: str, expected: int = 200, **form: str) -> tuple[str, str]:
+    """Send an act's form, as its page would; return where that led, and the page there."""
+    async with client.post(path, data=form, headers=own(client)) as response:
+        assert response.status == expected, await response.text()
+        return str(response.url.relative()), await response.text()
+
+
+async def trail(rows: Watched) -> tuple[str, str, str, str]:
+    """Return the newest row of the audit trail."""
+    a = t.audit.c
+    newest = sa.select(a.client, a.action, a.subject, a.reason).order_by(a.id.desc()).limit(1)
+    async with rows.database.read() as connection:
+        return tuple((await connection.execute(newest)).one())
+
+
 async def test_retry_makes_it_due_now_and_keeps_the_reason(rows: Watched, client: Client) -> None:
     lane = await failing(rows)
     assert await rows.lease() == []
-    async with client.post(
-        f"/ops/subscriptions/{lane}/retry", data={"reason": "back"}, headers=own(client)
-    ) as response:
-        assert response.status == 200
-        assert str(response.url.relative()) == f"/ops/subscriptions/{lane}?retried"
-        assert "It is due now" in await response.text()
+    place = f"/ops/subscriptions/{lane}"
+    assert "is tried now from number 1 on; 2 owed" in await text(client, f"{place}/retry")
+    assert await rows.lease() == [], "to look changes nothing"
+    where, page = await act(client, f"{place}/retry", reason="back")
+    assert where == f"{place}?done=retry"
+    assert "It is due now" in page
     await rows.turns()
     assert len(rows.receiver.got) == 3
-    async with rows.database.read() as connection:
-        kept: Any = (
-            await connection.execute(sa.select(t.audit).order_by(t.audit.c.id.desc()).limit(1))
-        ).one()
-    assert (kept.action, kept.subject, kept.reason) == ("delivery-retry", f"Subscription/{lane}", "back")
-    async with client.post(
-        f"/ops/subscriptions/{lane}/retry", data={"reason": "again"}, headers=own(client)
-    ) as response:
-        assert response.status == 409
-        assert "owes nothing" in await response.text()
+    assert await trail(rows) == ("local", "delivery-retry", f"Subscription/{lane}", "back")
+    _, refusal = await act(client, f"{place}/retry", 409, reason="again")
+    assert "owes nothing" in refusal
 
 
+async def test_a_parked_classic_subscription_is_brought_back_without_its_client(
+    rows: Watched, client: Client
+) -> None:
+    rows.receiver.statuses(503, 503, 503)
+    lane = await rows.subscribe()
+    await rows.owe(1, lane)
+    for _ in range(3):
+        await rows.again(lane)
+    place = f"/ops/subscriptions/{lane}"
+    page = await text(client, place)
+    assert "Re-activate: try now" in page
+    assert ">error<" in page
+    await act(client, f"{place}/retry", reason="their gateway is up")
+    await rows.turns()
+    assert ">active<" in await text(client, place)
+
+
+async def test_the_head_is_skipped_after_it_was_said_which_one_that_is(rows: Watched, client: Client) -> None:
+    lane = await failing(rows)
+    place = f"/ops/subscriptions/{lane}"
+    question = await text(client, f"{place}/skip")
+    assert "Number 1 would be given up; 1 would still be owed. Last failure: answered 503." in question
+    assert '<input type="hidden" name="through" value="1">' in question
+    _, refusal = await act(client, f"{place}/skip", 409, through="1", reason=" ")
+    assert "A reason is needed" in refusal
+    _, page = await act(client, f"{place}/skip", through="1", reason="a bad one")
+    assert "It is given up" in page
+    assert "1 owed, 1 given up" in page
+    assert (await trail(rows))[1:] == (
+        "delivery-skip", f"Subscription/{lane}", "number 1: a bad one",
+    )  # fmt: skip
+    _, late = await act(client, f"{place}/skip", 409, through="1", reason="twice")
+    assert "1 is not among them" in late, "what was shown is skipped, or nothing"
+
+
+async def test_numbers_are_sent_again_after_they_were_counted(rows: Watched, client: Client) -> None:
+    lane = await rows.subscribe()
+    await rows.owe(3, lane)
+    await rows.all_turns()
+    place = f"/ops/subscriptions/{lane}"
+    story = await text(client, f"{place}/2")
+    assert f'href="{place}/resend?first=2&amp;last=2"' in story
+    assert "1 of 1 Subscription would be sent again" in await text(
+        client, f"{place}/resend", first="2", last="2"
+    )
+    assert "2 of 1 Subscription would" in await text(client, f"{place}/resend", first="2", last="")
+    assert len(rows.receiver.got) == 3
+    await act(client, f"{place}/resend", first="2", reason="their disk broke")
+    await rows.all_turns()
+    assert [got.webhook_id for got in rows.receiver.got[3:]] == [f"{lane}_2-2", f"{lane}_3-3"]
+    assert (await trail(rows))[1:] == (
+        "delivery-resend", f"Subscription/{lane}", "numbers 2 to 3: their disk broke",
+    )  # fmt: skip
+    assert "abc is no event number" in await text(client, f"{place}/resend", 409, first="abc")
+    nothing = await text(client, f"{place}/resend", first="9")
+    assert "Nothing that was delivered or given up is like that" in nothing
+    assert "<button>Send again" not in nothing
+
+
+async def test_what_was_lost_since_a_time_is_recovered_of_all(rows: Watched, client: Client) -> None:
+    rows.receiver.answer = lambda _got: web.Response(status=422)
+    one, other = await rows.subscribe(), await rows.subscribe()
+    await rows.owe(1, one, other)
+    for _ in range(3):
+        await rows.again(one)
+        await rows.again(other)
+    rows.receiver.statuses()
+    since = "2020-01-01T00:00"
+    assert "Recover what was given up since" in await text(client, "/ops")
+    assert "2 of 2 Subscriptions would be sent again" in await text(client, "/ops/recover", since=since)
+    assert "Nothing that was" in await text(client, "/ops/recover", since="2999-01-01T00:00")
+    assert "soon is no time" in await text(client, "/ops/recover", 409, since="soon")
+    before = len(rows.receiver.got)
+    where, page = await act(client, "/ops/recover", since=since, reason="it refused everything")
+    assert where == "/ops?done=recover"
+    assert "will be sent again" in page
+    await rows.all_turns()
+    assert len(rows.receiver.got) == before + 2
+    assert f"/ops/subscriptions/{one}/recover" in await text(client, f"/ops/subscriptions/{one}")
+
+
+@pytest.mark.parametrize("name", ["retry", "skip", "resend", "recover"])
 @pytest.mark.parametrize(
     "headers",
     [
@@ -177,13 +266,16 @@ async def test_retry_makes_it_due_now_and_keeps_the_reason(rows: Watched, client
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-async def test_another_site_cannot_retry(rows: Watched, client: Client, headers: dict[str, str]) -> None:
+async def test_another_site_can_do_nothing(
+    rows: Watched, client: Client, headers: dict[str, str], name: str
+) -> None:
     lane = await failing(rows)
-    async with client.post(
-        f"/ops/subscriptions/{lane}/retry", data={"reason": "x"}, headers=headers
-    ) as response:
+    form = {"reason": "x", "through": "1", "first": "1", "since": "2020-01-01T00:00"}
+    before = await trail(rows)
+    async with client.post(f"/ops/subscriptions/{lane}/{name}", data=form, headers=headers) as response:
         assert response.status == 403
     assert await rows.lease() == []
+    assert await trail(rows) == before
 
 
 async def test_a_database_that_does_not_answer_is_said(rows: Watched, client: Client) -> None:

@@ -1,6 +1,6 @@
 """Answers: what is there to say about one resource of a file. The checks of the publisher, and no others.
 
-Contracts that come before the reports in the same run are remembered by their terms, so that reports can be
+Contracts that come before the reports in the same run are remembered by what they say, so that reports can be
 compared with them.
 """
 
@@ -19,9 +19,11 @@ from schemas.structure.gate import check_structure
 from services.cli.publish.sources import Resource
 from services.cli.validate.lines import line_of
 from services.publisher.check import review
-from services.publisher.check.agreement import Terms, disagreements, terms
+from services.publisher.check.agreement import disagreements
 from services.publisher.check.editions import Profile, Standard, by_canonical, standard
+from services.publisher.derive.contract import contract_facts
 from services.publisher.derive.kind import kind
+from services.publisher.derive.model import ContractFacts
 from services.publisher.derive.references import without_version
 from services.publisher.derive.stage import stage_of
 
@@ -62,7 +64,7 @@ class Judge:
     def __init__(self, profile: str = "") -> None:
         """Take the canonical of the profile to judge all by; without one, each by its own."""
         self._profile = profile
-        self._contracts: dict[str, Terms] = {}
+        self._contracts: dict[str, ContractFacts] = {}
 
     def judge(self, resource: Resource) -> Verdict:
         """Return what is wrong with a resource, every issue with its line."""
@@ -90,7 +92,7 @@ class Judge:
         if any(issue.severity == "error" for issue in issues) or by is None:
             return issues
         if by.profile is Profile.CONTRACT:
-            found = terms(value)
+            found = contract_facts(value, None)
             self._contracts[found.key] = found
         return issues + self._disagreements(value, by)
 
