@@ -22,7 +22,8 @@ from services.settings import Settings
 
 MOST = 1.2
 """How many times as long the healthy may wait at the 95th percentile."""
-RATE, HEALTHY = 50, 4
+RATE, HEALTHY = 20, 4
+"""Events a second, one that whoever enqueues them keeps up with (else its backlog is measured), and who gets each."""
 _LOG = "healthy"
 
 
