@@ -132,7 +132,7 @@ async def test_contracts_go_side_by_side_and_each_keeps_its_order(server: Batche
     for number in range(7):
         assert server.order[contract_url(f"c{number}")] == [f"r{n}" for n in range(2000) if n % 7 == number]
     assert len(server.requests) < 2000 / TOGETHER * 4
-    assert max(map(len, server.requests)) == TOGETHER
+    assert TOGETHER / 2 < max(map(len, server.requests)) <= TOGETHER
 
 
 async def test_with_one_at_a_time_all_goes_in_the_order_given(server: Batches) -> None:

@@ -239,9 +239,11 @@ async def test_a_parked_lane_sends_again_when_its_client_has_put_it_right(rows: 
     (waiting,) = await pending(rows.database)
     assert waiting.next_due is None
     now = await subscriptions.now(rows.database, rows.clock)
-    await rows.store.set_lane(
-        lane, state="handshake", due_at=now, retry=0
-    )  # as a client's `requested` makes it
+    # As a client's `requested` makes it.
+    await rows.store.set_lane(lane, state="handshake", due_at=now, retry=0)
+    async with rows.database.write() as connection:
+        asked = sa.update(t.subscription).where(t.subscription.c.id == lane)
+        await connection.execute(asked.values(status="requested"))
     await rows.all_turns()
     assert numbers(rows)[-2:] == ["2-2", "1-1"]
 
