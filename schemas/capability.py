@@ -7,7 +7,7 @@ Subscriptions R5 Backport 1.1.0, R4 server (topics are named by an extension on 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from schemas import operations
 from schemas.fhir import (
@@ -78,6 +78,11 @@ def capability_statement(base_url: str) -> dict[str, Any]:
     }
 
 
+_ALL_INTERACTIONS: Final = (
+    "create", "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "search-type",
+)  # fmt: skip
+
+
 def _interactions(*codes: str) -> list[dict[str, str]]:
     return [{"code": code} for code in codes]
 
@@ -85,17 +90,7 @@ def _interactions(*codes: str) -> list[dict[str, str]]:
 def _stored(kind: str) -> dict[str, Any]:
     """What is so of every type the publisher keeps."""
     return {
-        "interaction": _interactions(
-            "create",
-            "read",
-            "vread",
-            "update",
-            "patch",
-            "delete",
-            "history-instance",
-            "history-type",
-            "search-type",
-        ),
+        "interaction": _interactions(*_ALL_INTERACTIONS),
         "versioning": "versioned-update",
         "readHistory": True,
         "updateCreate": True,
@@ -154,17 +149,7 @@ def _subscription() -> dict[str, Any]:
             "Classic criteria on MeasureReport, or a topic; channel rest-hook. "
             f"A topic's channel may ask for the latest only: {LATEST_ONLY}."
         ),
-        "interaction": _interactions(
-            "create",
-            "read",
-            "vread",
-            "update",
-            "patch",
-            "delete",
-            "history-instance",
-            "history-type",
-            "search-type",
-        ),
+        "interaction": _interactions(*_ALL_INTERACTIONS),
         "versioning": "versioned-update",
         "readHistory": True,
         "updateCreate": True,
