@@ -64,6 +64,22 @@ async def test_if_match_holds_for_what_a_search_finds(publisher: Publishing) -> 
     assert (await publisher.delete(f"/{QUERY}", If_Match='W/"2"')).status == 204
 
 
+async def test_a_put_may_ask_that_nothing_is_there(publisher: Publishing) -> None:
+    new = {"If_None_Match": "*"}
+
+    assert (await publisher.put(performance(), **new)).status == 201
+    again = await publisher.put(performance(score=4), **new)
+    assert (again.status, "If-None-Match is *" in again.said) == (412, True)
+    assert (await publisher.put(performance(score=4), If_None_Match='W/"1"')).status == 400
+
+    entry = put_entry(performance(score=4))
+    entry["request"]["ifNoneMatch"] = "*"
+    refused = await publisher.send("POST", "", bundle("transaction", entry))
+    assert refused.status == 412, refused.text
+    assert (await publisher.send("DELETE", "/MeasureReport/report", b"")).status == 204
+    assert (await publisher.put(performance(), **new)).status == 201
+
+
 async def test_conditional_entries_of_a_transaction(publisher: Publishing) -> None:
     await publisher.put(performance("one", identifier=MINE))
     urn = "urn:uuid:0b5b6c5e-0000-4000-8000-000000000001"

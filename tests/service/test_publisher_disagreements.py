@@ -155,3 +155,13 @@ async def test_a_predecessor_may_come_in_the_same_transaction(publisher: Publish
     assert answer.status == 200
     march, june = ({rule for rule, _ in each} for each in of_entries(answer))
     assert june - march == {"predecessor-unit"}
+
+
+async def test_an_error_that_is_tagged_final_is_not_withdrawn_and_its_sender_told(
+    publisher: Publishing,
+) -> None:
+    answer = await publisher.put(performance(status="error", stage="final"), **OUTCOME)
+
+    assert answer.status == 201
+    assert warnings(answer.json) == [("stage-status", "MeasureReport.status")]
+    assert [event.type.value.split(".")[-2] for event in await publisher.emitted()] == ["published"]

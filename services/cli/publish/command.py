@@ -51,8 +51,9 @@ def publish(
     """Publish reports, and say of each whether it was accepted or why not.
 
     A resource with an id is PUT, one without is POSTed, a Bundle goes to the base; lines of NDJSON go many in one
-    request, and each has its own answer. Sending the same again is safe: what is there already is answered
-    "unchanged". A folder is sent in the order of its file names.
+    request, and each has its own answer. Sending the same again is safe: what is current already is answered
+    "unchanged". A folder is sent in the order of its file names; where it holds several versions of one report, all
+    of them are published again, the last one last.
 
     Exit code: 0 all accepted, 1 something was rejected, 2 the publisher could not be reached.
 

@@ -52,5 +52,5 @@ def summary(tally: Tally) -> str:
     """Return the last line of a run."""
     counted = f"{tally.accepted} accepted, {tally.unchanged} unchanged, {tally.rejected} rejected"
     if tally.unreachable:
-        return f"{counted}; the publisher could not be reached, the rest was not sent. Run the same again: what is there is not sent twice."
+        return f"{counted}; the publisher could not be reached, the rest was not sent. Run the same again: what is current already is not stored twice."
     return counted

@@ -18,7 +18,7 @@ from services.publisher.accept.examine import aside, checked, parsed
 from services.publisher.accept.limits import Limits
 from services.publisher.accept.patch import Patch, of_binary
 from services.publisher.accept.queries import Query, conditions
-from services.publisher.accept.requests import if_match
+from services.publisher.accept.requests import if_match, replaced
 from services.publisher.accept.storing import Change
 from services.publisher.accept.targets import Target, target
 from services.publisher.derive import kind as kind_of
@@ -161,7 +161,7 @@ class _Opener:
             text=text,
             resource=resource,
             kind=kind_of(resource) if asked.type == REPORT else None,
-            if_match=if_match(request.if_match, f"{where}.request.ifMatch"),
+            if_match=replaced(request.if_match, request.if_none_match, f"{where}.request"),
             search=asked.query,
             if_none_exist=request.if_none_exist,
             full_url=None if self.in_batch else part.full_url,

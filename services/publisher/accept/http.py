@@ -28,7 +28,7 @@ from services.publisher.accept.patch import JSON_PATCH, Patch, operations
 from services.publisher.accept.pressure import Pressure
 from services.publisher.accept.queries import Queries, Query
 from services.publisher.accept.reads import unchanged
-from services.publisher.accept.requests import if_match, logical_id, preference, traceparent
+from services.publisher.accept.requests import if_match, logical_id, preference, replaced, traceparent
 from services.publisher.accept.storing import Change, Storing
 from services.publisher.accept.validate import Validation
 from services.publisher.derive import kind as kind_of
@@ -203,7 +203,7 @@ class FhirServer:
             text=text,
             resource=resource,
             kind=kind_of(resource) if kind == REPORT else None,
-            if_match=if_match(request.headers.get(hdrs.IF_MATCH)),
+            if_match=replaced(request.headers.get(hdrs.IF_MATCH), request.headers.get(hdrs.IF_NONE_MATCH)),
             search=query,
             if_none_exist=request.headers.get("If-None-Exist"),
         )

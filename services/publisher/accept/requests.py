@@ -50,6 +50,22 @@ def if_match(text: str | None, expression: str | None = None) -> int | None:
     return int(found["version"])
 
 
+def replaced(match: str | None, none_match: str | None, place: str | None = None) -> int | None:
+    """Return the version that a write expects to replace, 0 when it expects that there is none.
+
+    `If-None-Match: *` on a write asks for that; `place` is the request's in a Bundle.
+
+    Raises:
+        FhirError: 400 when `If-Match` is no version of ours, `If-None-Match` anything but `*`, or both are there.
+    """
+    if none_match is None:
+        return if_match(match, None if place is None else f"{place}.ifMatch")
+    if none_match.strip() != "*" or match is not None:
+        said = f"If-None-Match is {none_match!r}; expected * on a write, and no If-Match beside it"
+        raise refuse(400, "value", said, None if place is None else f"{place}.ifNoneMatch")
+    return 0
+
+
 def logical_id(text: str, expression: str | None = None) -> str:
     """Return the id in a URL.
 

@@ -203,11 +203,13 @@ def _check_rights(principal: Principal, write: Write, current: Current | None) -
 def _check_match(write: Write, current: Current | None) -> None:
     if write.if_match is None:
         return
-    there = "nothing" if current is None or current.deleted else f'W/"{current.version}"'
-    if there != f'W/"{write.if_match}"':
+    there = 0 if current is None or current.deleted else current.version
+    if there != write.if_match:
+        asked = f'If-Match is W/"{write.if_match}"' if write.if_match else "If-None-Match is *"
+        found = f'is at W/"{there}"' if there else "is not there"
         raise refuse(
             412,
             "conflict",
-            f'If-Match is W/"{write.if_match}", but {write.type}/{write.id} is at {there}; read it and try again',
+            f"{asked}, but {write.type}/{write.id} {found}; read it and try again",
             f"{write.type}.meta.versionId",
         )

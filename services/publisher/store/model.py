@@ -33,7 +33,7 @@ class Write:
     kind: Kind | None = None
     """Of a MeasureReport."""
     if_match: int | None = None
-    """The version that an update or deletion expects to replace."""
+    """The version that an update or deletion expects to replace; 0: it expects that none is there."""
     patches: int | None = None
     """The version that a patch was applied to; it is applied anew to any other."""
     search: str | None = None

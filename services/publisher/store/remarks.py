@@ -14,6 +14,17 @@ from services.publisher.derive.model import Derived, Kind
 from services.publisher.store.view import View
 
 
+def on_stage(report: Element, derived: Derived) -> list[Issue]:
+    """Return what is odd about a report that is an error by its status, and not withdrawn by its tags."""
+    if report["status"] != "error" or derived.stage is Stage.WITHDRAWN:
+        return []
+    said = (
+        f"the status is error, and its tags say that the report is {derived.stage}: the tags decide, so it is not "
+        "withdrawn; leave them out, or tag it withdrawn, to withdraw it"
+    )
+    return [Issue("warning", "business-rule", said, "MeasureReport.status", "stage-status")]
+
+
 def on_contract(view: View, report: Element, derived: Derived) -> list[Issue]:
     """Return where a report disagrees with its contract, or a quality report with its parent's; warnings only."""
     known = None if derived.contract is None else view.contracts.get(derived.contract)

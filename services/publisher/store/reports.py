@@ -84,7 +84,8 @@ def decide(view: View, rows: Rows, version: NewVersion, rules: Rules) -> Sequenc
         _list(view, rows, report_id, wanted.lists)
         for child in waiting:
             _release(view, rows, _Parent(report_id, filed), child, version, rules)
-    return remarks.on_contract(view, version.resource, filed.derived)
+    said = remarks.on_stage(version.resource, filed.derived)
+    return [*said, *remarks.on_contract(view, version.resource, filed.derived)]
 
 
 @dataclass(frozen=True, slots=True)
