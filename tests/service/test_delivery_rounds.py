@@ -12,7 +12,10 @@ import sqlalchemy as sa
 from services.event_log import Record
 from services.notifier import tables as t
 from services.notifier.enqueue.enqueue import Matched, enqueue_in
+from services.notifier.model import Batch, Channel, Request
 from services.notifier.record.lane import AHEAD
+from services.notifier.render import render_batch
+from services.notifier.send import worker
 from tests.conditions import eventually
 from tests.notifier_store import LOG, event
 from tests.notifying import classic, notifying, topical
@@ -168,3 +171,25 @@ async def test_what_is_not_committed_is_neither_leased_nor_sent(rows: Watched) -
     await rows.owe(1, subscription)
     await rows.turns()
     assert [got.webhook_id for got in rows.receiver.got] == [f"{subscription}_1-1"]
+
+
+async def test_a_fault_of_ours_in_a_turn_loses_no_record_of_what_was_sent(
+    rows: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = await rows.subscribe()
+    await rows.owe(3, lane)
+    render = render_batch
+
+    def faulty(channel: Channel, batch: Batch, **given: Any) -> Request:
+        if batch.first == 3:
+            raise RuntimeError("a fault")
+        return render(channel, batch, **given)
+
+    monkeypatch.setattr(worker, "render_batch", faulty)
+    await rows.turns()
+
+    assert [each.webhook_id.rpartition("_")[2] for each in rows.receiver.got] == ["1-1", "2-2"]
+    assert await rows.lease() == [], "it waits"
+    monkeypatch.undo()
+    await rows.again(lane)
+    assert [each.webhook_id.rpartition("_")[2] for each in rows.receiver.got] == ["1-1", "2-2", "3-3"]

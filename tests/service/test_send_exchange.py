@@ -215,6 +215,22 @@ async def test_how_long_to_wait_is_heard(client: RestHookClient) -> None:
         assert (answer.failure, answer.retry_after) == (Failure.HTTP_4XX, 17.0)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Mon, 01 Jan 99999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2026 00:00:00 +99999999999999",
+        "²",
+        "9" * 400,
+        "soon",
+    ],
+)
+async def test_a_wait_that_is_no_time_is_not_heard(client: RestHookClient, said: str) -> None:
+    async with speaking(answered(503, f"Retry-After: {said}")) as endpoint:
+        answer = await client.send(request(endpoint.url))
+        assert (answer.failure, answer.retry_after) == (Failure.HTTP_5XX, None)
+
+
 async def test_an_answer_before_all_was_heard_counts_and_ends_the_connection(client: RestHookClient) -> None:
     async with speaking(answered(413)) as endpoint:
         endpoint.reads.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from services.notifier.send.addresses import BlockedAddressError, socket_factory
 from services.notifier.send.exchange import MalformedReplyError, Wire
 
 SAID_LENGTH = 200
+_SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class HookClient(Protocol):
@@ -63,14 +65,14 @@ class RestHookClient:
     def _retry_after(self, value: str | None) -> float | None:
         if value is None:
             return None
-        if value.strip().isdigit():
+        if _SECONDS.fullmatch(value.strip()):
             return float(value)
         try:
             at = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-        return max(0.0, _seconds(at, self._clock.now()))
+            at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+            return max(0.0, _seconds(at, self._clock.now()))
+        except (ValueError, OverflowError):
+            return None  # whatever it says, it is no time
 
     def _took(self, started: float) -> int:
         return round((self._clock.monotonic() - started) * 1000)

@@ -81,7 +81,7 @@ class Delivery:
         self.hurry = False
         """A lane that is being sent for may be owed more, and gets it once its turn is recorded."""
         self.terms = Terms(sender.leases.seconds, bundle_bytes)
-        self.deliverer = Deliverer(sender, workers, self._finish)
+        self.deliverer = Deliverer(sender, workers, self._finish, owed.set)
 
     def _finish(self, turn: Turn) -> None:
         self._turns.append(turn)

@@ -34,6 +34,9 @@ from services.notifier.subscriptions.statuses import Cause, move
 
 log = logs.get(__name__)
 
+_AFTER_A_FAULT = 60.0
+"""Seconds that a lane waits after a turn that failed by a fault of ours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sender:
@@ -55,38 +58,59 @@ class Sender:
 
         Of a long plan, what was sent is handed in now and then, to be recorded while the next is sent.
         """
-        turn = Turn(claimed.lane, claimed.channel)
-        handed_in: Turn | None = None
+        turns = [Turn(claimed.lane, claimed.channel)]
+        try:
+            await self._take(claimed, slots, hand_in, turns)
+        except Exception:
+            # A fault of ours. What was sent before it is recorded all the same, or it would be sent for ever.
+            log.exception("turn_failed", subscription=claimed.lane.subscription)
+            turns[-1].wait = _AFTER_A_FAULT
+        return turns[-1]
+
+    async def _take(
+        self,
+        claimed: Claimed,
+        slots: asyncio.Semaphore,
+        hand_in: Callable[[Turn], None],
+        turns: list[Turn],
+    ) -> None:
+        """Take the last of the turns, and those that follow it; the last is not handed in."""
+        turn = turns[-1]
         if claimed.lane.state is LaneState.HANDSHAKE:
             async with slots:
                 await self._handshake(turn)
-            return turn
+            return
         for batch in claimed.batches:
             if len(claimed.batches) > AHEAD and len(turn.tries) == AHEAD // 2:
                 # No more than AHEAD before their record: half that are being recorded, and half that are sent.
-                if handed_in is not None and not await _recorded(handed_in):
-                    return turn
-                handed_in, turn = turn, Turn(turn.lane, turn.channel)
-                handed_in.goes_on = asyncio.get_running_loop().create_future()
-                hand_in(handed_in)
+                if len(turns) > 1 and not await _recorded(turns[-2]):
+                    return
+                turns.append(Turn(turn.lane, turn.channel))
+                turn.goes_on = asyncio.get_running_loop().create_future()
+                hand_in(turn)
+                turn = turns[-1]
             async with slots:
                 if not self._may_send(turn, claimed) or not await self._send(turn, batch):
-                    return turn
-        # What is owed goes first, and its failure ends the turn: an endpoint that fails is not asked again.
+                    return
+        if _owes(turn):
+            return  # what is asked for again comes after all that is owed
         for resend in claimed.resends:
             async with slots:
                 if not self._may_send(turn, claimed) or not await self._send_again(turn, resend):
-                    return turn
+                    return
         turn.resend_missing = claimed.lane.resend_retry is not None and not claimed.resends
         if self._silent(turn) and self._may_send(turn, claimed):
             await self._beat(turn)
-        return turn
 
     def _silent(self, turn: Turn) -> bool:
         """Tell whether nothing was to be sent, for long enough that a heartbeat is."""
         quiet = not (turn.tries or turn.resent or turn.resend_missing)
-        owes = turn.lane.next_number <= turn.lane.last_number
-        return quiet and not owes and turn.channel.heartbeat is not None and turn.lane.state is LaneState.OPEN
+        return (
+            quiet
+            and not _owes(turn)
+            and turn.channel.heartbeat is not None
+            and turn.lane.state is LaneState.OPEN
+        )
 
     async def _beat(self, turn: Turn) -> None:
         """Send a heartbeat. One that is not taken says nothing about what is owed, and the next one follows."""
@@ -199,6 +223,10 @@ def _moved(turn: Turn, cause: Cause) -> None:
     turn.status = move(turn.channel.kind, turn.channel.status, cause).status
 
 
+def _owes(turn: Turn) -> bool:
+    return turn.lane.next_number <= turn.lane.last_number
+
+
 async def _recorded(turn: Turn) -> bool:
     """Wait until a turn that was handed in is recorded; tell whether to go on."""
     return turn.goes_on is not None and await turn.goes_on
@@ -215,8 +243,13 @@ class Deliverer:
     pools, so that neither waits for the other. Those that have failed are not leased ahead, for most wait long.
     """
 
-    def __init__(self, sender: Sender, workers: int, finished: Callable[[Turn], None]) -> None:
-        """Call `finished` with every turn as it ends, and with what is to be recorded while one goes on."""
+    def __init__(
+        self, sender: Sender, workers: int, finished: Callable[[Turn], None], look: Callable[[], None]
+    ) -> None:
+        """Call `finished` with every turn as it ends, and with what is to be recorded while one goes on.
+
+        Call `look` once there may be room for whoever was refused it.
+        """
         self._sender = sender
         self._workers = workers
         self._retries = max(1, workers // 2)
@@ -224,7 +257,10 @@ class Deliverer:
         self._retry_slots = asyncio.Semaphore(self._retries)
         self._finished = finished
         self._running: dict[asyncio.Task[None], Claimed] = {}
+        self._look = look
         self._claiming = False
+        self._refused = False
+        """Somebody was refused room because another was claiming: what had become due then is not claimed yet."""
 
     @property
     def running(self) -> list[Claimed]:
@@ -243,6 +279,7 @@ class Deliverer:
             at=self._sender.endpoints.room,
         )
         if self._claiming or (room.fresh <= 0 and room.retries <= 0):
+            self._refused = self._refused or self._claiming
             yield None
             return
         self._claiming = True
@@ -250,6 +287,9 @@ class Deliverer:
             yield room
         finally:
             self._claiming = False
+            if self._refused:
+                self._refused = False
+                self._look()
 
     def start(self, claimed: Claimed) -> None:
         """Begin a lane's turn; it always ends in `finished`."""
@@ -265,14 +305,8 @@ class Deliverer:
         self._sender.endpoints.ended(claimed.lane.endpoint)
 
     async def _run(self, claimed: Claimed) -> None:
-        try:
-            slots = self._retry_slots if claimed.lane.retry else self._fresh_slots
-            turn = await self._sender.take_turn(claimed, slots, self._finished)
-        except Exception:
-            # Whatever was sent is not recorded: the lease runs out and the same batches go again.
-            log.exception("turn_failed", subscription=claimed.lane.subscription)
-            return
-        self._finished(turn)
+        slots = self._retry_slots if claimed.lane.retry else self._fresh_slots
+        self._finished(await self._sender.take_turn(claimed, slots, self._finished))
 
     async def drain(self, at_most: float) -> None:
         """Wait for the running turns, at most so many seconds; what is left then is cut off."""
