@@ -86,13 +86,22 @@ def extended(url: str, **value: object) -> Callable[[Resource], Resource]:
         (channel("endpoint", "ftp://provider.example"), 422, "Subscription.channel.endpoint", "absolute https URL"),
         (channel("endpoint", "https://u:p@provider.example"), 422, "Subscription.channel.endpoint", "channel.header"),
         (channel("endpoint", "https://169.254.169.254/x"), 422, "Subscription.channel.endpoint", "not an address"),
+        (channel("endpoint", "https://provider\\b/"), 422, "Subscription.channel.endpoint", "found '\\\\'"),
         (channel("endpoint", "https://provider.example/#x"), 422, "Subscription.channel.endpoint", "fragment"),
         (channel("payload", "application/fhir+xml"), 422, "Subscription.channel.payload", "expected application/fhir+json"),
         (channel("payload", "application/fhir+json; fhirVersion=5.0"), 422, "Subscription.channel.payload", "4.0"),
         (channel("header", ["Host: x"]), 422, "Subscription.channel.header[0]", "set by this service"),
         (channel("header", ["a: b", "nonsense"]), 422, "Subscription.channel.header[1]", "Name: value"),
-        (extended(BACKPORT_HEARTBEAT, valueUnsignedInt=5), 422, "Subscription.channel.extension[0]", "10 to 86400 seconds"),
-        (extended(BACKPORT_TIMEOUT, valueUnsignedInt=600), 422, "Subscription.channel.extension[0]", "1 to 60"),
+        (extended(BACKPORT_HEARTBEAT, valueUnsignedInt=5), 422, "Subscription.channel.extension[0]", "valueUnsignedInt 5; expected valueUnsignedInt, 10 to 86400 seconds"),
+        (extended(BACKPORT_HEARTBEAT, valueString="60"), 422, "Subscription.channel.extension[0]", "valueString '60'; expected valueUnsignedInt, 10"),
+        (extended(BACKPORT_TIMEOUT, valueUnsignedInt=600), 422, "Subscription.channel.extension[0]", "valueUnsignedInt 600; expected valueUnsignedInt, 1 to 60"),
+        (extended(BACKPORT_TIMEOUT, valueString="30"), 422, "Subscription.channel.extension[0]", "found backport-timeout with valueString '30'; expected"),
+        (extended(BACKPORT_MAX_COUNT, valueString="20"), 422, "Subscription.channel.extension[0]", "valueString '20'; expected valuePositiveInt, 1 to 50"),
+        (extended(BACKPORT_MAX_COUNT, valueUnsignedInt=20), 422, "Subscription.channel.extension[0]", "valueUnsignedInt 20; expected valuePositiveInt"),
+        (extended(BACKPORT_MAX_COUNT, valuePositiveInt=51), 422, "Subscription.channel.extension[0]", "valuePositiveInt 51; expected valuePositiveInt, 1 to 50"),
+        (channel("extension", 2 * [{"url": BACKPORT_MAX_COUNT, "valuePositiveInt": 3}]), 422, "Subscription.channel.extension[1]", "more than once"),
+        (element("modifierExtension", [{"url": "http://x.example/not", "valueBoolean": True}]), 422, "Subscription.modifierExtension[0]", "found modifier extension http://x.example/not"),
+        (channel("modifierExtension", [{"url": "http://x.example/not", "valueBoolean": True}]), 422, "Subscription.channel.modifierExtension[0]", "expected none"),
         (extended(LATEST_ONLY, valueString="yes"), 422, "Subscription.channel.extension[0]", "valueBoolean"),
         (extended("http://x.example", valueString="x"), 422, "Subscription.channel.extension[0]", "not served"),
     ],
@@ -120,6 +129,30 @@ def test_what_will_not_be_honoured_is_named(
     error = refused(change(topical(HOOK)))
     assert error.status == status
     assert [(issue.expression, said in issue.diagnostics) for issue in error.issues] == [(expression, True)]
+
+
+@pytest.mark.parametrize("mark", ["\\", " ", "\t", "\n", "\x7f", "\u00a0"])
+@pytest.mark.parametrize("make", [topical, classic])
+def test_what_cannot_be_in_a_url_is_refused_wherever_it_stands(
+    make: Callable[[str], Resource], mark: str
+) -> None:
+    for endpoint in (
+        f"https://a{mark}b/",
+        f"{mark}https://a.example/",
+        f"https://a.example/x{mark}y",
+        f"https://a.example/{mark}",
+    ):
+        assert {issue.expression for issue in refused(make(endpoint)).issues} == {
+            "Subscription.channel.endpoint"
+        }
+
+
+def test_the_most_events_that_may_be_asked_for_are_what_is_kept() -> None:
+    assert [admitted(topical(HOOK, max_count=most)).channel.batch_size for most in (1, 50, None)] == [
+        1,
+        50,
+        10,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -221,3 +254,13 @@ def test_a_custom_channel_type_and_r5_s_own_extensions_are_refused_by_name() -> 
     r5 = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Subscription.maxCount"
     error = refused(extended(r5, valuePositiveInt=3)(topical(HOOK)))
     assert r5 in str(error)
+
+
+@pytest.mark.parametrize(
+    "end", ["9999-12-31T23:59:59-14:00", "2027-01-01T23:59:60Z", "2027-01-01T00:00:00.123456789Z"]
+)
+def test_an_end_that_python_cannot_say_is_as_near_as_it_can(end: str) -> None:
+    found = admitted(element("end", end)(topical(HOOK)))
+    assert found.ends_at is not None
+    assert found.ends_at.year in {2027, 9999}
+    assert found.resource["end"] == end

@@ -6,15 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from schemas.capability import capability_statement
 from schemas.fhir import BACKPORT_SUBSCRIPTION_PROFILE, BACKPORT_TOPIC_CANONICAL
 from schemas.topics import topics
 from services.clock import SystemClock
-from services.fhir_http import fhir_middleware
-from services.fixed_http import operation_definitions
+from services.fhir_http import fhir_application
+from services.fixed_http import operation_definitions, search_parameters
 from tests.notifying import Notifying, notifying
 
 _CODE = "http://hl7.org/fhir/fhir-types|SubscriptionTopic"
@@ -71,7 +70,7 @@ async def test_topics_are_read_and_found_as_basic(running: Notifying) -> None:
 
 async def test_our_own_operations_are_read_and_found() -> None:
     base = "https://vbpr.example/fhir"
-    app = web.Application(middlewares=[fhir_middleware(SystemClock())])
+    app = fhir_application(SystemClock())
     operation_definitions(base).mount(app)
     async with TestClient(TestServer(app)) as client:
         found = await (await client.get("/fhir/OperationDefinition?code=preview,explain")).json()
@@ -85,3 +84,22 @@ async def test_our_own_operations_are_read_and_found() -> None:
         nothing = await client.get("/fhir/OperationDefinition/nothing")
         assert nothing.status == 404
         assert "Subscription-preview" in await nothing.text()
+
+
+async def test_our_own_search_parameters_are_read_and_found() -> None:
+    base = "https://vbpr.example/fhir"
+    app = fhir_application(SystemClock())
+    search_parameters(base).mount(app)
+    async with TestClient(TestServer(app)) as client:
+        found = await (await client.get("/fhir/SearchParameter?code=contract,stage")).json()
+        assert {each["resource"]["code"] for each in found["entry"]} == {"contract", "stage"}
+        for each in found["entry"]:
+            alone = await client.get(each["fullUrl"].removeprefix("https://vbpr.example"))
+            assert await alone.json() == each["resource"]
+            by_url = await client.get("/fhir/SearchParameter", params={"url": each["resource"]["url"]})
+            assert (await by_url.json())["entry"] == [each]
+        begins = await (await client.get("/fhir/SearchParameter?name=measurereportmetric")).json()
+        assert {each["resource"]["code"] for each in begins["entry"]} == {"metric", "metric-score"}
+        assert (await (await client.get("/fhir/SearchParameter?name=metric")).json())["total"] == 0
+        assert (await client.get("/fhir/SearchParameter?base=x")).status == 400
+        assert (await client.get("/fhir/SearchParameter/nothing")).status == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -52,6 +53,13 @@ async def test_what_is_created_is_read_with_its_version_and_headers(running: Not
     assert (status, read["criteria"]) == (200, sent["criteria"])
     etag = headers["ETag"]
     assert (await ask(running, "GET", f"/Subscription/{made['id']}", If_None_Match=etag))[0] == 304
+
+
+async def test_puts_of_a_new_id_sent_at_once_make_one_subscription(running: Notifying) -> None:
+    sent = {**classic(HOOK), "id": "mine"}
+    answers = await asyncio.gather(*(ask(running, "PUT", "/Subscription/mine", sent) for _ in range(5)))
+    assert sorted(status for status, *_ in answers) == [200, 200, 200, 200, 201]
+    assert {found["meta"]["versionId"] for _, found, _ in answers} == {"1", "2", "3", "4", "5"}
 
 
 @pytest.mark.requirement("R-012", "R-013")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from services.notifier.model import LaneState
 from services.notifier.record.verdict import Delivered, GiveUp, Park, RetryLater, Split, SwitchOff, Verdict
@@ -96,3 +97,14 @@ class Lane:
                 return replace(self, state=LaneState.PARKED, retry=self.retry + 1)
             case SwitchOff():
                 return replace(self, state=LaneState.HELD)
+
+
+def idle_until(now: datetime, resend_due_at: datetime | None, heartbeat: int | None) -> datetime | None:
+    """Return when an open lane that owes nothing is due: for what is sent again, or to break a silence of `heartbeat` s.
+
+    `None` when there is neither: then only an event wakes it.
+    """
+    times = [] if resend_due_at is None else [max(now, resend_due_at)]
+    if heartbeat is not None:
+        times.append(now + timedelta(seconds=heartbeat))
+    return min(times, default=None)

@@ -20,6 +20,7 @@ from services.database import Connection, Database, UtcDateTime
 from services.notifier import tables as t
 from services.notifier.hot import hot, listed, moment
 from services.notifier.model import LaneState, Status
+from services.notifier.record.lane import idle_until
 from services.notifier.record.resends import settle_resends
 from services.notifier.record.turn import Turn
 from services.notifier.record.verdict import GiveUp, outcome_of
@@ -180,11 +181,8 @@ def _due(turn: Turn, now: datetime, held: _Held) -> datetime | None:
         return now
     if turn.lane.state is not LaneState.OPEN:
         return None
-    times = [] if held.resend_due_at is None else [max(now, held.resend_due_at)]
-    if (silence := turn.channel.heartbeat) is not None:
-        # Any notification begins the silence anew: this turn sent one, or a heartbeat.
-        times.append(now + timedelta(seconds=silence))
-    return min(times, default=None)
+    # Any notification begins the silence anew: this turn sent one, or a heartbeat.
+    return idle_until(now, held.resend_due_at, turn.channel.heartbeat)
 
 
 def _moved(turn: Turn, now: datetime, held: _Held) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from schemas.dates import bounds, moment
 from schemas.fhir import BACKPORT_FILTER
 from schemas.outcome import FhirError, Issue
 from schemas.search.grammar import CriteriaError, parse_criteria, parse_filter
@@ -173,7 +174,10 @@ def _filters(resource: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _elements(resource: dict[str, Any], kind: SubscriptionKind) -> list[Issue]:
-    issues = []
+    issues = [
+        *_modifiers(resource, "Subscription"),
+        *_modifiers(resource["channel"], "Subscription.channel"),
+    ]
     for place, item in enumerate(resource.get("_criteria", {}).get("extension", [])):
         at = f"Subscription.criteria.extension[{place}]"
         if item.get("url") != BACKPORT_FILTER:
@@ -182,6 +186,19 @@ def _elements(resource: dict[str, Any], kind: SubscriptionKind) -> list[Issue]:
             said = "filters belong to topic Subscriptions; put the search into the criteria"
             issues.append(Issue("error", "not-supported", said, at))
     return issues
+
+
+def _modifiers(element: dict[str, Any], at: str) -> list[Issue]:
+    """Return an issue for each modifier extension: it changes what the element means, and none is known here (R4 extensibility.html)."""
+    return [
+        Issue(
+            "error",
+            "not-supported",
+            f"found modifier extension {item.get('url')}; expected none, for none is understood",
+            f"{at}.modifierExtension[{place}]",
+        )
+        for place, item in enumerate(element.get("modifierExtension", []))
+    ]
 
 
 def _told_for_itself(criteria: str, channel: AskedChannel) -> list[Issue]:
@@ -196,7 +213,7 @@ def _end(resource: dict[str, Any], now: datetime, asked: Status) -> tuple[dateti
     """Return when it ends; one that is switched off may have ended."""
     if "end" not in resource:
         return None, []
-    ends_at = datetime.fromisoformat(resource["end"])
+    ends_at = moment(bounds(resource["end"])[0])
     if ends_at > now or asked is Status.OFF:
         return ends_at, []
     said = f"found {resource['end']}, which has passed; expected an instant ahead, or none"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -35,13 +36,42 @@ MOST_BATCH = 50
 LEAST_HEARTBEAT, MOST_HEARTBEAT = 10, 86_400
 """Seconds between heartbeats that may be asked for."""
 
+_NO_URL = re.compile(r"[\s\\\x00-\x1f\x7f-\x9f]")
+"""Never in a URL as it is: what reads one leniently drops it or takes it for another, and each in its own way."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset(
     {"host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "te",
      "trailer", "upgrade", "expect", "cookie", "keep-alive", "traceparent", "tracestate"}
 )  # fmt: skip
 _CONTENTS: dict[str, Content] = {"empty": "empty", "id-only": "id-only", "full-resource": "full-resource"}
-_CHANNEL_EXTENSIONS = frozenset({BACKPORT_HEARTBEAT, BACKPORT_TIMEOUT, BACKPORT_MAX_COUNT, LATEST_ONLY})
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """An extension whose value is a number within bounds."""
+
+    name: str
+    value: str
+    """The element that has it."""
+    least: int
+    most: int
+    unit: str
+
+    def issues(self, item: dict[str, Any], at: str) -> Iterator[Issue]:
+        number = item.get(self.value)
+        if number is None or not self.least <= number <= self.most:
+            said = f"found {self.name} with {_found(item)}; expected {self.value}, {self.least} to {self.most} {self.unit}"
+            yield Issue("error", "value", said, at)
+
+
+_NUMBERS = {
+    BACKPORT_HEARTBEAT: _Number(
+        "backport-heartbeat-period", "valueUnsignedInt", LEAST_HEARTBEAT, MOST_HEARTBEAT, "seconds"
+    ),
+    BACKPORT_TIMEOUT: _Number("backport-timeout", "valueUnsignedInt", 1, int(MOST_SECONDS), "seconds"),
+    BACKPORT_MAX_COUNT: _Number("backport-max-count", "valuePositiveInt", 1, MOST_BATCH, "events"),
+}
+_CHANNEL_EXTENSIONS = frozenset({*_NUMBERS, LATEST_ONLY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +116,7 @@ def read_channel(
         headers=tuple(channel.get("header", [])),
         timeout=given.get(BACKPORT_TIMEOUT, {}).get("valueUnsignedInt"),
         heartbeat=given.get(BACKPORT_HEARTBEAT, {}).get("valueUnsignedInt"),
-        batch_size=1 if kind == "classic" else max(1, min(int(most), MOST_BATCH)),
+        batch_size=1 if kind == "classic" else most,
         latest_only=given.get(LATEST_ONLY, {}).get("valueBoolean") is True,
     ), issues
 
@@ -108,6 +138,10 @@ def _endpoint(endpoint: str | None, policy: EndpointPolicy) -> Iterator[Issue]:
     at = "Subscription.channel.endpoint"
     if not endpoint:
         yield Issue("error", "required", "rest-hook needs an endpoint, the https URL to notify", at)
+        return
+    if (mark := _NO_URL.search(endpoint)) is not None:
+        said = f"found {mark[0]!r} in {endpoint!r}; expected an absolute https URL, with that percent-encoded or left out"
+        yield Issue("error", "value", said, at)
         return
     try:
         url = urlsplit(endpoint)
@@ -195,27 +229,26 @@ def _content_level(channel: dict[str, Any]) -> Iterator[Issue]:
 
 
 def _extensions(channel: dict[str, Any], kind: SubscriptionKind) -> Iterator[Issue]:
+    seen = set()
     for place, item in enumerate(channel.get("extension", [])):
         at, url = f"Subscription.channel.extension[{place}]", item.get("url")
         if url not in _CHANNEL_EXTENSIONS:
             yield _unsupported(f"extension {url} is not served", at)
+        elif url in seen:
+            yield Issue("error", "value", f"found {url} more than once; expected it once at most", at)
         elif kind == "classic":
             said = "this extension belongs to topic Subscriptions; criteria here are a search"
             yield _unsupported(said, at)
         elif url == LATEST_ONLY:
             yield from _latest_only(item, _content(channel), at)
-        elif url == BACKPORT_HEARTBEAT:
-            yield from _heartbeat(item.get("valueUnsignedInt", 0), at)
-        elif url == BACKPORT_TIMEOUT and not 1 <= item.get("valueUnsignedInt", 0) <= MOST_SECONDS:
-            yield Issue("error", "value", f"backport-timeout is 1 to {MOST_SECONDS:g} seconds", at)
+        else:
+            yield from _NUMBERS[url].issues(item, at)
+        seen.add(url)
 
 
-def _heartbeat(seconds: int, at: str) -> Iterator[Issue]:
-    if not LEAST_HEARTBEAT <= seconds <= MOST_HEARTBEAT:
-        said = (
-            f"found a heartbeat period of {seconds} s; expected {LEAST_HEARTBEAT} to {MOST_HEARTBEAT} seconds"
-        )
-        yield Issue("error", "value", said, at)
+def _found(extension: dict[str, Any]) -> str:
+    found = [f"{name} {reprlib.repr(value)}" for name, value in extension.items() if name.startswith("value")]
+    return ", ".join(found) or "no value"
 
 
 def _latest_only(item: dict[str, Any], content: str | None, at: str) -> Iterator[Issue]:

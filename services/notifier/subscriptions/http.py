@@ -17,7 +17,7 @@ from schemas.outcome import refuse
 from schemas.raw_json import parse
 from services.clock import Clock
 from services.database import Connection, Database
-from services.fhir_http import json_response, read_body, version_headers
+from services.fhir_http import json_response, read_body, read_form, version_headers
 from services.notifier.subscriptions import search, versions
 from services.notifier.subscriptions.admission import Admitted, admit
 from services.notifier.subscriptions.channels import EndpointPolicy
@@ -29,7 +29,6 @@ from services.principal import PRINCIPAL
 
 MOST_BYTES = 256 * 1024
 _ATTEMPTS = 5
-_FORM = "application/x-www-form-urlencoded"
 _PATCH = "application/json-patch+json"
 
 
@@ -162,11 +161,7 @@ class SubscriptionRoutes:
         """GET, or POST to `_search`: a page of what is found, by id."""
         query = request.rel_url.raw_query_string
         if request.method == hdrs.METH_POST:
-            if request.content_type != _FORM:
-                raise refuse(
-                    415, "not-supported", f"Content-Type is {request.content_type}; expected {_FORM}"
-                )
-            query = "&".join(part for part in (query, (await request.text()).strip()) if part)
+            query = "&".join(part for part in (query, await read_form(request, MOST_BYTES)) if part)
         asked = search.understand(query, base_url=self._base, lenient=lenient(request))
         async with self._database.read() as connection:
             page = await search.find(connection, asked, request[PRINCIPAL], self._clock.now())

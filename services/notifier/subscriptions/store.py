@@ -34,49 +34,53 @@ class SubscriptionStore:
         self._database = database
         self._clock = clock
 
-    async def create(self, principal: Principal, admitted: Admitted, logical_id: str | None = None) -> Stored:
+    async def create(self, principal: Principal, admitted: Admitted) -> Stored:
         """Store a new Subscription; it is matched for every report accepted after this returns."""
         now = self._clock.now()
-        new_id = logical_id or self._clock.uuid7()
-        to = move(admitted.kind, None, asked(admitted.asked))
         async with self._database.write() as connection:
             revision = await _next_revision(connection)
-            await connection.execute(
-                sa.insert(t.counter).values(subscription_id=new_id, last_number=0, numbering=to.numbering)
+            return await self._insert(connection, principal, self._clock.uuid7(), admitted, revision, now)
+
+    async def _insert(
+        self, connection: Connection, principal: Principal, new_id: str, admitted: Admitted, revision: int, now: datetime
+    ) -> Stored:  # fmt: skip
+        to = move(admitted.kind, None, asked(admitted.asked))
+        await connection.execute(
+            sa.insert(t.counter).values(subscription_id=new_id, last_number=0, numbering=to.numbering)
+        )
+        await connection.execute(
+            sa.insert(t.lane).values(
+                subscription_id=new_id,
+                endpoint=endpoint_of(admitted.channel.endpoint),
+                state=to.lane,
+                next_number=1,
+                last_number=0,
+                batch_size=admitted.channel.batch_size,
+                due_at=self._database.now(self._clock) if to.lane is LaneState.HANDSHAKE else None,
+                plan_first=1,
+                plan_last=0,
+                plan_size=admitted.channel.batch_size,
+                retry=0,
+                refusals=0,
             )
-            await connection.execute(
-                sa.insert(t.lane).values(
-                    subscription_id=new_id,
-                    endpoint=endpoint_of(admitted.channel.endpoint),
-                    state=to.lane,
-                    next_number=1,
-                    last_number=0,
-                    batch_size=admitted.channel.batch_size,
-                    due_at=self._database.now(self._clock) if to.lane is LaneState.HANDSHAKE else None,
-                    plan_first=1,
-                    plan_last=0,
-                    plan_size=admitted.channel.batch_size,
-                    retry=0,
-                    refusals=0,
-                )
-            )
-            row = {
-                **_asked(admitted),
-                "id": new_id,
-                "version": 1,
-                "status": to.status,
-                "status_since": now,
-                "client": principal.client,
-                "role": principal.role,
-                "organisations": orjson.dumps(sorted(principal.organisations)).decode(),
-                "created_at": now,
-                "last_updated": now,
-                "revision": revision,
-                "deleted": False,
-            }
-            await connection.execute(sa.insert(t.subscription).values(row))
-            await keep(connection, [new_id])
-            await _audit(connection, now, principal, "subscription-create", new_id)
+        )
+        row = {
+            **_asked(admitted),
+            "id": new_id,
+            "version": 1,
+            "status": to.status,
+            "status_since": now,
+            "client": principal.client,
+            "role": principal.role,
+            "organisations": orjson.dumps(sorted(principal.organisations)).decode(),
+            "created_at": now,
+            "last_updated": now,
+            "revision": revision,
+            "deleted": False,
+        }
+        await connection.execute(sa.insert(t.subscription).values(row))
+        await keep(connection, [new_id])
+        await _audit(connection, now, principal, "subscription-create", new_id)
         return Stored(new_id, 1, to.status, None, now, admitted.resource, deleted=False)
 
     async def read(self, principal: Principal, logical_id: str) -> Stored:
@@ -121,7 +125,8 @@ class SubscriptionStore:
                 )
             if row is not None:
                 raise refuse(409, "conflict", f"Subscription/{logical_id} was deleted; its numbers end there")
-        return await self.create(principal, admitted, logical_id), True
+            # Still under the revision's lock: whoever sends the same at once finds it here.
+            return await self._insert(connection, principal, logical_id, admitted, revision, now), True
 
     async def replace_version(
         self, principal: Principal, logical_id: str, admitted: Admitted, sent_status: str, version: int
@@ -152,7 +157,7 @@ class SubscriptionStore:
         changed = any(
             wanted[name] != getattr(row, name) for name in ("endpoint", "mime", "content", "headers")
         )
-        stay = stays(before.status, sent_status, channel_changed=changed and admitted.kind == "topic")
+        stay = stays(before.status, sent_status, channel_changed=changed)
         to = move(admitted.kind, before.status, asked(admitted.asked))
         status = before.status if stay else to.status
         if not stay:

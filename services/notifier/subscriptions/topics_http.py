@@ -14,4 +14,4 @@ _CODES = frozenset({CODE, f"{CODE_SYSTEM}|{CODE}", f"{CODE_SYSTEM}|"})
 def topics_as_basic(base: str) -> FixedResources:
     """Return the topics as R4 shows them, found by their `code`."""
     shown = {name: basic(name, topic) for name, topic in topic_ids().items()}
-    return FixedResources("Basic", shown, {"code": lambda _topic: _CODES}, base=base)
+    return FixedResources("Basic", shown, {"code": lambda _topic, value: value in _CODES}, base=base)

@@ -13,4 +13,7 @@ def same_origin(*, site: str | None, origin: str | None, host: str) -> bool:
     """Tell whether `Sec-Fetch-Site`, else `Origin`, names the host the request was sent to."""
     if site is not None:
         return site == "same-origin"
-    return origin is not None and urlsplit(origin).netloc == host
+    try:
+        return origin is not None and urlsplit(origin).netloc == host
+    except ValueError:  # no URL
+        return False

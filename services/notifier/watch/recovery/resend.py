@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.clock import Clock
-from services.database import Connection, Database
+from services.database import Connection, Database, UtcDateTime
 from services.notifier import tables as t
 from services.notifier.model import LaneState
+from services.notifier.record.lane import idle_until
 from services.notifier.send.notices import announce
 from services.notifier.watch.recovery.trail import Order, note
 from services.notifier.watch.recovery.wanted import Found
@@ -96,7 +97,7 @@ async def cancel(database: Database, clock: Clock, subscription: str | None, ord
                 (len(taken), order.entry(now, "resend-cancel", f"Subscription/{name}", said(taken)))
             )
         for some in _chunks(lanes):
-            await connection.execute(_forget(some))
+            await _forget(connection, some, now)
         await note(connection, *(entry for _, entry in entries))
     return sum(count for count, _ in entries)
 
@@ -152,6 +153,17 @@ def _idle() -> sa.ColumnElement[bool]:
     return sa.and_(lane.state == LaneState.OPEN, lane.claim_id.is_(None), lane.next_number > lane.last_number)
 
 
+_FORGET = (
+    sa.update(t.lane)
+    .where(t.lane.c.subscription_id == sa.bindparam("of"))
+    .values(
+        resend_due_at=None,
+        resend_retry=0,
+        due_at=sa.case((_idle(), sa.bindparam("idle_until", type_=UtcDateTime())), else_=t.lane.c.due_at),
+    )
+)
+
+
 def _make_due(subscriptions: Sequence[str], now: datetime) -> sa.Update:
     """Let these lanes send again from now on. One that is leased, or waits for a retry, is due soon enough."""
     lane = t.lane
@@ -165,13 +177,12 @@ def _make_due(subscriptions: Sequence[str], now: datetime) -> sa.Update:
     )
 
 
-def _forget(subscriptions: Sequence[str]) -> sa.Update:
-    lane = t.lane
-    return (
-        sa.update(lane)
-        .where(lane.c.subscription_id.in_(subscriptions))
-        .values(resend_due_at=None, resend_retry=0, due_at=sa.case((_idle(), sa.null()), else_=lane.c.due_at))
-    )
+async def _forget(connection: Connection, subscriptions: Sequence[str], now: datetime) -> None:
+    """Let these lanes send nothing again; one that has nothing else to do waits for its heartbeat, if it has one."""
+    s = t.subscription.c
+    beats = await connection.execute(sa.select(s.id, s.heartbeat).where(s.id.in_(subscriptions)))
+    due = [{"of": row.id, "idle_until": idle_until(now, None, row.heartbeat)} for row in beats]
+    await connection.execute(_FORGET, due)
 
 
 def _chunks(items: Sequence[_T]) -> list[Sequence[_T]]:

@@ -17,6 +17,7 @@ from services.clock import Clock
 from services.database import Connection, Database
 from services.notifier import tables as t
 from services.notifier.model import LaneState, Status
+from services.notifier.record.lane import idle_until
 from services.notifier.send.notices import announce
 from services.notifier.subscriptions.statuses import Cause, move
 from services.notifier.subscriptions.versions import keep
@@ -98,7 +99,7 @@ def _moved(row: Any, skipped: Skipped, clock: Clock) -> dict[str, Any]:
         values["claim_id"] = clock.uuid7()
     elif state == LaneState.OPEN:
         values["claim_id"] = None
-        values["due_at"] = row.now if skipped.owed else row.resend_due_at
+        values["due_at"] = row.now if skipped.owed else idle_until(row.now, row.resend_due_at, row.heartbeat)
     return values
 
 
@@ -112,7 +113,7 @@ async def _lane(
     now = database.now(clock)
     found = await connection.execute(
         sa.select(
-            now.label("now"), s.c.kind, lane.c.state, lane.c.next_number, lane.c.last_number, lane.c.said,
+            now.label("now"), s.c.kind, s.c.heartbeat, lane.c.state, lane.c.next_number, lane.c.last_number, lane.c.said,
             lane.c.resend_due_at, (lane.c.claim_id.is_not(None) & (lane.c.due_at > now)).label("leased"),
         )
         .join(s, s.c.id == lane.c.subscription_id)
