@@ -6,11 +6,15 @@ import copy
 from collections.abc import Sequence
 from typing import Any, Final
 
+from schemas.number_tokens import written
 from schemas.outcome import refuse
 
 MOST_OPERATIONS: Final = 1_000
 MOST_COPIED: Final = 100_000
 """Values that the `copy` operations of one patch may make: each could double the document."""
+
+_MOST_SHOWN: Final = 60
+"""Characters of a value that an error shows."""
 
 _MEMBERS: Final = {
     "add": ("path", "value"),
@@ -29,14 +33,15 @@ def apply_patch(document: dict[str, Any], patch: Any) -> dict[str, Any]:
         FhirError: 400 for what is no JSON Patch, 422 for one that does not fit the document; names the operation.
     """
     if not isinstance(patch, list):
-        raise refuse(400, "invalid", "expected a JSON Patch, an array of operations")
+        said = f"found {_kind(patch)}; expected a JSON Patch, an array of operations"
+        raise refuse(400, "invalid", said)
     if len(patch) > MOST_OPERATIONS:
         raise refuse(422, "too-costly", f"found {len(patch)} operations; expected at most {MOST_OPERATIONS}")
     root: list[Any] = [copy.deepcopy(document)]
     copied = 0
     for place, operation in enumerate(patch):
         _check(operation, place)
-        named = f"operation {place} ({operation['op']} {operation['path']})"
+        named = f"operation {place} ({operation['op']} {_shortened(operation['path'])})"
         try:
             if operation["op"] == "copy":
                 copied += _values(_find(root, _steps(operation["from"])))
@@ -46,7 +51,7 @@ def apply_patch(document: dict[str, Any], patch: Any) -> dict[str, Any]:
         except _UnfitError as why:
             raise refuse(422, "processing", f"{named}: {why}") from None
     if not isinstance(root[0], dict):
-        raise refuse(422, "processing", "the patch leaves no object")
+        raise refuse(422, "processing", f"the patch leaves {_kind(root[0])}; expected an object")
     return root[0]
 
 
@@ -55,17 +60,22 @@ class _UnfitError(Exception):
 
 
 def _check(operation: Any, place: int) -> None:
-    name = operation.get("op") if isinstance(operation, dict) else None
+    if not isinstance(operation, dict):
+        raise refuse(400, "structure", f"operation {place} is {_kind(operation)}; expected an object")
+    if "op" not in operation:
+        said = f"operation {place} has no op; expected one of {', '.join(_MEMBERS)}"
+        raise refuse(400, "required", said)
+    name = operation["op"]
     if not isinstance(name, str) or name not in _MEMBERS:
-        raise refuse(400, "value", f"operation {place} is {name!r}; expected one of {', '.join(_MEMBERS)}")
+        said = f"the op of operation {place} is {_shown(name)}; expected one of {', '.join(_MEMBERS)}"
+        raise refuse(400, "value", said)
     for member in _MEMBERS[name]:
         if member not in operation:
             raise refuse(400, "required", f"operation {place} ({name}) has no {member}")
         pointer = operation[member]
         if member != "value" and (not isinstance(pointer, str) or (pointer and pointer[0] != "/")):
-            raise refuse(
-                400, "value", f"operation {place} ({name}): {member} is {pointer!r}; expected a JSON Pointer"
-            )
+            said = f"operation {place} ({name}): {member} is {_shown(pointer)}; expected a JSON Pointer, such as /status"
+            raise refuse(400, "value", said)
 
 
 def _apply(root: list[Any], operation: dict[str, Any]) -> None:
@@ -74,20 +84,21 @@ def _apply(root: list[Any], operation: dict[str, Any]) -> None:
         case "add":
             _add(root, path, copy.deepcopy(operation["value"]))
         case "remove":
-            _remove(root, path)
+            _remove(root, path, "remove")
         case "replace":
-            _remove(root, path)
+            _remove(root, path, "replace")
             _add(root, path, copy.deepcopy(operation["value"]))
         case "move":
             source = _steps(operation["from"])
             if path[: len(source)] == source and path != source:
                 raise _UnfitError("cannot move a value into itself")
-            _add(root, path, _remove(root, source))
+            _add(root, path, _remove(root, source, "move"))
         case "copy":
             _add(root, path, copy.deepcopy(_find(root, _steps(operation["from"]))))
         case _:
-            if not _same(_find(root, path), operation["value"]):
-                raise _UnfitError(f"{operation['path'] or 'the document'} is not what the test expects")
+            if not _same(found := _find(root, path), operation["value"]):
+                where = _shortened(operation["path"]) or "the document"
+                raise _UnfitError(f"found {_shown(found)} at {where}; expected {_shown(operation['value'])}")
 
 
 def _values(value: Any) -> int:
@@ -135,7 +146,7 @@ def _add(root: list[Any], path: Sequence[str], value: Any) -> None:
         raise _UnfitError(f"nothing can be added below {path[-2]!r}")
 
 
-def _remove(root: list[Any], path: Sequence[str]) -> Any:
+def _remove(root: list[Any], path: Sequence[str], why: str) -> Any:
     if len(path) == 1:
         (value,) = root
         root[:] = [None]
@@ -145,7 +156,7 @@ def _remove(root: list[Any], path: Sequence[str]) -> Any:
         return holder.pop(step)
     if isinstance(holder, list):
         return holder.pop(_index(holder, step, len(holder) - 1))
-    raise _UnfitError(f"there is no {step!r} to remove")
+    raise _UnfitError(f"there is no {step!r} to {why}")
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -157,3 +168,31 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_same, one, other))
     return bool(one == other)
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+        case dict():
+            return "an object"
+        case _:
+            return "a number"
+
+
+def _shown(value: Any) -> str:
+    """Return the start of a value's JSON text; what kind it is when it is nested too deeply to be written."""
+    try:
+        return _shortened(written(value).decode())
+    except TypeError:
+        return _kind(value)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

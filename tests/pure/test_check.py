@@ -113,6 +113,49 @@ def test_a_canonical_that_is_none_of_ours_names_no_standard() -> None:
     assert by_canonical("http://hl7.org/fhir/StructureDefinition/MeasureReport", full.performance()) is None
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "right"),
+    [
+        ("2024", "2024-03", True),
+        ("2024-03", "2024", True),
+        ("2024-03-31", "2024-03", True),
+        ("2024-05-01", "2024-05-01", True),
+        ("2024-05-01T10:00:00Z", "2024-05-01T10:00:00Z", True),
+        ("2024-05-01T01:00:00+02:00", "2024-04-30", True),
+        ("2024-04", "2024-03", False),
+        ("2024-05-02", "2024-05-01", False),
+        ("2024-05-01T10:00:01Z", "2024-05-01T10:00:00Z", False),
+        ("2025", "2024-12-31", False),
+    ],
+)
+def test_a_period_is_in_order_by_all_the_time_its_dates_name(
+    start: str, end: str, right: bool
+) -> None:  # a row of the table
+    report = {**full.performance(), "period": {"start": start, "end": end}}
+
+    issues = check(report)
+
+    assert [(issue.rule, issue.expression) for issue in issues] == (
+        [] if right else [("per-1", "MeasureReport.period")]
+    )
+    assert all(f"'{start}'" in issue.diagnostics and f"'{end}'" in issue.diagnostics for issue in issues)
+
+
+@pytest.mark.parametrize(
+    ("period", "said"),
+    [
+        ({"start": "2024"}, "found the start '2024' and the end none"),
+        ({"end": "2024"}, "found the start none and the end '2024'"),
+        ({"start": "2024", "_end": {"extension": [{"url": "u", "valueCode": "unknown"}]}}, "the end none"),
+    ],
+)
+def test_a_period_of_a_performance_report_has_both_ends(period: Json, said: str) -> None:
+    (issue,) = check({**full.performance(), "period": period})
+
+    assert (issue.rule, issue.code, issue.expression) == ("vbpr-period", "required", "MeasureReport.period")
+    assert said in issue.diagnostics
+
+
 def test_a_code_of_ones_own_beside_a_known_one_is_no_finding() -> None:
     report = full.performance()
     report["group"][0]["code"]["coding"].insert(0, {"system": "https://plan.example/metrics", "code": "own"})

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.json_patch import apply_patch
+from schemas.number_tokens import read
 from schemas.outcome import FhirError
 
 
@@ -46,20 +47,27 @@ def test_a_copy_is_its_own_value() -> None:
 @pytest.mark.parametrize(
     ("status", "patch", "said"),
     [
-        (400, {"op": "add"}, "an array"),
-        (400, [{"op": "spoil", "path": "/a"}], "operation 0 is 'spoil'"),
-        (400, [{"op": ["add"], "path": "/a"}], "operation 0"),
+        (400, {"op": "add"}, "found an object; expected a JSON Patch, an array"),
+        (400, None, "found null; expected a JSON Patch, an array"),
+        (400, ["add"], "operation 0 is a string; expected an object"),
+        (400, [{"path": "/a", "value": 1}], "operation 0 has no op; expected one of add"),
+        (400, [{"op": "spoil", "path": "/a"}], 'the op of operation 0 is "spoil"'),
+        (400, [{"op": ["add"], "path": "/a"}], 'the op of operation 0 is ["add"]'),
         (400, [{"op": "add", "path": "/a"}], "has no value"),
         (400, [{"op": "remove", "path": "a"}], "expected a JSON Pointer"),
-        (422, [{"op": "remove", "path": "/nothing"}], "'nothing'"),
-        (422, [{"op": "replace", "path": "/nothing", "value": 1}], "'nothing'"),
+        (422, [{"op": "remove", "path": "/nothing"}], "there is no 'nothing' to remove"),
+        (422, [{"op": "replace", "path": "/nothing", "value": 1}], "there is no 'nothing' to replace"),
+        (422, [{"op": "move", "from": "/nothing", "path": "/a"}], "there is no 'nothing' to move"),
+        (422, [{"op": "test", "path": "/nothing", "value": 1}], "there is no 'nothing'"),
         (422, [{"op": "add", "path": "/list/5", "value": 1}], "2 items"),
         (422, [{"op": "add", "path": "/list/01", "value": 1}], "no index"),
         (422, [{"op": "remove", "path": "/list/-"}], "no index"),
         (422, [{"op": "add", "path": "/text/x", "value": 1}], "nothing can be added"),
         (422, [{"op": "move", "from": "/object", "path": "/object/in"}], "into itself"),
-        (422, [{"op": "test", "path": "/one", "value": True}], "not what the test expects"),
-        (422, [{"op": "remove", "path": ""}], "no object"),
+        (422, [{"op": "test", "path": "/one", "value": True}], "found 1 at /one; expected true"),
+        (422, [{"op": "test", "path": "/list", "value": "x" * 999}], 'found [1,2] at /list; expected "xxx'),
+        (422, [{"op": "test", "path": "", "value": {}}], 'found {"list":[1,2],'),
+        (422, [{"op": "remove", "path": ""}], "the patch leaves null; expected an object"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_named(status: int, patch: Any, said: str) -> None:
@@ -67,3 +75,20 @@ def test_what_does_not_fit_is_refused_and_named(status: int, patch: Any, said: s
         apply_patch({"list": [1, 2], "text": "a", "object": {}, "one": 1}, patch)
     assert caught.value.status == status
     assert said in str(caught.value)
+
+
+def test_a_long_value_is_shown_by_its_start_and_a_deep_one_by_its_kind() -> None:
+    deep: Any = []
+    for _ in range(400):
+        deep = [deep]
+    for value, said in (("x" * 5_000, '"xxx'), (deep, "an array")):
+        with pytest.raises(FhirError) as caught:
+            apply_patch({"one": 1}, [{"op": "test", "path": "/one", "value": value}])
+        assert said in str(caught.value)
+        assert len(str(caught.value)) < 200
+
+
+def test_a_number_is_shown_as_it_was_written() -> None:
+    document, patch = read(b'{"a": 3.140}'), read(b'[{"op": "test", "path": "/a", "value": 1.50e2}]')
+    with pytest.raises(FhirError, match=r"found 3\.140 at /a; expected 1\.50e2"):
+        apply_patch(document, patch)

@@ -53,6 +53,18 @@ async def test_a_finding_says_where_what_and_by_which_rule(tmp_path: Path) -> No
     assert "\x1b" not in ended.out
 
 
+async def test_a_period_that_ends_before_it_starts_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    file.write_bytes(_text({**full.performance(), "period": {"start": "2019-06-01", "end": "2019-01-01"}}))
+
+    ended = await run("validate", str(file))
+
+    assert ended.code == 1
+    said = next(line for line in ended.out.splitlines() if "[per-1]" in line)
+    assert "error: MeasureReport.period: " in said
+    assert "found the start '2019-06-01' and the end '2019-01-01'" in said
+
+
 async def test_our_own_examples_are_valid_and_nothing_else_is_needed() -> None:
     folder = str(examples.reports()[0].parent.parent)
 

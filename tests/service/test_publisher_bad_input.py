@@ -143,6 +143,37 @@ BAD = (
         "/MeasureReport",
         {"If_None_Exist": "_format=json"},
     ),
+    Bad(
+        "If-None-Exist with an unknown parameter",
+        400,
+        (("not-supported", None),),
+        _text(performance()),
+        "POST",
+        "/MeasureReport",
+        {"If_None_Exist": "nonsense=1"},
+    ),
+    Bad(
+        "If-None-Exist that is a whole URL",
+        400,
+        (("value", None),),
+        _text(performance()),
+        "POST",
+        "/MeasureReport",
+        {"If_None_Exist": "https://payer.example/fhir/MeasureReport?identifier=urn:reports|42"},
+    ),
+    Bad("conditional update by an unknown parameter", 400, (("not-supported", None),), _text(performance()),
+        path="/MeasureReport?nonsense=1"),
+    Bad("conditional deletion by an unknown parameter", 400, (("not-supported", None),), b"", "DELETE",
+        "/MeasureReport?nonsense=1"),
+    Bad("a period that ends before it starts", 422, (("invariant", "MeasureReport.period"),),
+        _text(performance(period={"start": "2019-06-01", "end": "2019-01-01"}))),
+    Bad("a quality report whose period ends before it starts", 422, (("invariant", "MeasureReport.period"),),
+        _text(quality(period={"start": "2019-06-01", "end": "2019-01-01"})), path="/MeasureReport/eyes"),
+    Bad("a period with one end", 422, (("required", "MeasureReport.period"),),
+        _text(performance(period={"start": "2019-06-01"}))),
+    Bad("a period that is said to be absent", 422, (("required", "MeasureReport.period"),),
+        _text(performance(period={"extension": [{
+            "url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]}))),
     Bad("unknown type", 404, (("not-found", None),), b'{"resourceType":"Patient"}', "POST", "/Patient"),
     Bad("a method that is not served", 405, (("not-supported", None),), b"{}", "POST", "/Organization/payer"),
     Bad("a contract without url", 422, (("required", "Measure.url"),), _text(contract("two", url=None)),
@@ -227,6 +258,13 @@ async def test_bad_input_is_refused_and_leaves_no_trace(small: Publishing, bad: 
     assert sorted(map(str, errors)) == sorted(map(str, bad.issues)), answer.text
     assert all(issue["diagnostics"] for issue in answer.json["issue"])
     assert await small.counts() == before
+
+
+async def test_if_none_exist_that_is_a_whole_url_is_told_what_to_be(small: Publishing) -> None:
+    url = "https://payer.example/fhir/MeasureReport?identifier=urn:reports|42"
+    answer = await small.send("POST", "/MeasureReport", performance(), If_None_Exist=url)
+    assert url in answer.said
+    assert "expected the query alone" in answer.said
 
 
 @pytest.mark.parametrize("size", [LARGEST, LARGEST + 1])

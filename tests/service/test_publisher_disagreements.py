@@ -74,8 +74,10 @@ async def test_a_report_that_agrees_is_answered_without_a_warning(publisher: Pub
 @pytest.mark.parametrize("kind", ["batch", "transaction"])
 async def test_in_a_bundle_each_entry_has_its_own_warnings(publisher: Publishing, kind: str) -> None:
     sent = bundle(
-        kind, put_entry(performance("one", period=LATE)), post_entry(performance("two", period={"start": "2025"}))
-    )  # fmt: skip
+        kind,
+        put_entry(performance("one", period=LATE)),
+        post_entry(performance("two", period={"start": "2025", "end": "2026"})),
+    )
 
     answer = await publisher.send("POST", "", sent)
 

@@ -193,7 +193,7 @@ async def test_of_many_generations_the_latest_are_listed(publisher: Publishing) 
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
-        ("/MeasureReport/none/$lineage", 404, "report none is known"),
+        ("/MeasureReport/none/$lineage", 404, "no report none is known here"),
         (f"/MeasureReport/$lineage?{YEAR.replace('2025-12-31', '2026-12-31')}", 404, "end 2026-12-31"),
         ("/MeasureReport/$lineage", 400, "missing: contract, provider, start, end"),
         ("/MeasureReport/$lineage?contract=x&start=2025", 400, "missing: provider, end"),

@@ -42,13 +42,14 @@ async def filled(publisher: Publishing) -> Publishing:
     """A publisher with reports that differ in everything that is asked above."""
     half = {"start": "2025-01-01", "end": "2025-06-30"}
     identifier = [{"system": "urn:reports", "value": "42"}, {"value": "no system"}]
+    later = {"start": "2025-07-01", "end": "2026-06-30"}
     reports = (
         performance("report", "settled", score=3.5, lists=["eyes"], identifier=identifier),
         quality("eyes", "final"),
         quality("waiting", status="pending", period={"start": "2024-01-01", "end": "2025-12-31"}),
         performance("half", "interim", score=2, period=half, date="2026-03-01"),
         performance("theirs", score=-0.5, subject=subject("Organization/other-provider"), status="pending"),
-        performance("second", score=3, measure=contract_url("two"), period={"start": "2025-07-01"}),
+        performance("second", score=3, measure=contract_url("two"), period=later),
     )
     assert (await publisher.put(contract("two"))).status == 201
     for report in reports:

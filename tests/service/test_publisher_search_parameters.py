@@ -166,7 +166,8 @@ async def test_every_include_that_is_listed_is_served_and_no_other(filled: Publi
                 entries: list[Any] = [one["search"]["mode"] for one in answer.json["entry"]]
                 brought[f"{name}={each}"] = brought.get(f"{name}={each}", 0) + entries.count("include")
                 assert "include" not in entries or each in served[kind][listing], (kind, name, each)
-    for each in ("MeasureReport:evaluated-resource", "MeasureReport:measure", "MeasureReport:reporter",
+    for each in ("MeasureReport:evaluated-resource", "MeasureReport:evaluatedResource",
+                 "MeasureReport:evaluatedResources", "MeasureReport:measure", "MeasureReport:reporter",
                  "MeasureReport:subject", "MeasureReport:provider", "MeasureReport:payer", "Group:managing-entity",
                  "Organization:partof"):  # fmt: skip
         assert brought[f"_include={each}"] > 0, each
@@ -174,6 +175,7 @@ async def test_every_include_that_is_listed_is_served_and_no_other(filled: Publi
         "MeasureReport:measure",
         "MeasureReport:subject",
         "MeasureReport:provider",
+        "MeasureReport:measurereport-subject-organization",
         "Group:managing-entity",
     ):
         assert brought[f"_revinclude={each}"] > 0, each

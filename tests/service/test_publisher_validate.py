@@ -122,6 +122,15 @@ async def test_an_update_is_judged_with_its_id(publisher: Publishing) -> None:
     assert (other.status, other.issues) == (400, [("error", "invalid", "MeasureReport.id")])
 
 
+async def test_a_period_that_ends_before_it_starts_is_said(publisher: Publishing) -> None:
+    report = performance(period={"start": "2019-06-01", "end": "2019-01-01"})
+
+    answer = await publisher.send("POST", "/MeasureReport/$validate", report)
+
+    assert found(answer) == [("per-1", "MeasureReport.period")]
+    assert "found the start '2019-06-01' and the end '2019-01-01'" in answer.text
+
+
 async def test_whether_an_instance_may_be_deleted(publisher: Publishing) -> None:
     assert (await publisher.put(performance("one"))).status == 201
     before = await publisher.counts()

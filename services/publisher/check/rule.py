@@ -56,6 +56,8 @@ class Invariant:
 
     holds: Callable[[Any, Mapping[str, Any]], bool]
     code: IssueCode = "invariant"
+    found: Callable[[Any], str] | None = None
+    """Says what stands there instead, where the rule's words alone do not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,8 +175,9 @@ def _test(rule: Rule) -> Test:
             return Test(rule, code, lambda found, _: _added(values.fault(found), where))
         case Target(types):
             return Test(rule, "value", lambda found, _: _wrong_target(found, types))
-        case Invariant(holds, code_):
-            return Test(rule, code_, lambda found, whole: None if holds(found, whole) else "")
+        case Invariant(holds, code_, told):
+            words = told or (lambda _: "")
+            return Test(rule, code_, lambda found, whole: None if holds(found, whole) else words(found))
         case _:  # pragma: no cover  # the others are no tests of a value
             raise AssertionError(rule)
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 import sqlalchemy as sa
 
 from schemas.outcome import FhirError, Issue, refuse
-from schemas.search.grammar import parse_search
+from schemas.search.grammar import CriteriaError, parse_search
 from schemas.search.resources import PARAMETERS
 from schemas.search.result import Sort
 from schemas.search.values import Query
@@ -105,12 +105,19 @@ async def matching(tx: Connection, kind: str, query: str, base_url: str) -> list
     """Return up to two ids of resources that a conditional operation's search finds.
 
     Raises:
-        FhirError: 400 or 422 when the search cannot be understood, or names no parameter that selects.
+        FhirError: 400 when the search cannot be understood or is not supported, as for any search, or names no
+            parameter that selects.
     """
     if kind not in PARAMETERS:
         said = f"the search {kind}?{query} is not supported; expected one of {', '.join(PARAMETERS)}"
         raise FhirError(400, Issue("error", "not-supported", said))
-    search = parse_search(query, base_url=base_url, lenient=False, parameters=PARAMETERS[kind], type=kind)
+    if "?" in query.partition("=")[0]:
+        said = f"found {query!r}; expected the query alone, what stands after the ? of a search's URL"
+        raise FhirError(400, Issue("error", "value", said))
+    try:
+        search = parse_search(query, base_url=base_url, lenient=False, parameters=PARAMETERS[kind], type=kind)
+    except CriteriaError as error:
+        raise FhirError(400, *error.issues) from None
     if not search.query.terms:
         raise FhirError(400, Issue("error", "value", f"the search {query!r} selects nothing in particular"))
     if kind != REPORT:

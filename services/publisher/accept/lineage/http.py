@@ -146,7 +146,7 @@ async def _absent(tx: Connection, asked: Mapping[str, str], principal: Principal
     found = (await versions.newest(tx, REPORT, [named])).get(named) if named else None
     if found is not None and found.deleted and EVERY_ORGANISATION in principal.organisations:
         return refuse(410, "deleted", f"MeasureReport/{named} was deleted")
-    return refuse(404, "not-found", f"no report of {_named(asked)} is known here")
+    return refuse(404, "not-found", f"no report {_named(asked)} is known here")
 
 
 def _is_of(of: Filed, report: Mapping[str, Any], latest: Version) -> bool:
@@ -214,4 +214,5 @@ def _check(asked: Mapping[str, str]) -> None:
 
 
 def _named(asked: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in asked.items())
+    """Return the words that tell which report is asked for: its id, or the parts of its identity."""
+    return asked.get("report") or f"of {', '.join(f'{name} {value}' for name, value in asked.items())}"

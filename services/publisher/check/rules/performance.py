@@ -7,6 +7,9 @@ Decided here, once:
   finding. A report without any group is right as well (`group` is 0..*; the guide's example 103).
 - The discriminator of `evaluatedResource` cannot tell quality reports from others: no rule is made of it.
 - The value of a stratum is Must Support; it is missed by mrp-2, and has no row of its own.
+- The period has a start and an end. The profile says no more than R4, which lets either be absent; but R4's
+  definition is "the reporting period for which the report was calculated", the identity of a report is made of
+  both, and so are the periods of all the guide's examples.
 - `group-reference` names a group of its own report by its definition only, not by an invariant: one that
   names none is a warning.
 """
@@ -33,6 +36,7 @@ from services.publisher.check.rule import (
 from services.publisher.check.rules import extensions
 from services.publisher.check.rules.reports import (
     BOTH_REPORTS,
+    BOUNDED,
     has_a_value,
     has_strata_with_components,
 )
@@ -63,6 +67,7 @@ PERFORMANCE: Final = (
     Rule("vbpr-category-coding", _CODING, ONE, "The category of a performance report has one coding", _P),
     Rule("vbpr-category-code", f"{_CODING}.code", ONE, "The category of a performance report has the code 'vbp'", _P),
     Rule("vbpr-category-vbp", f"{_CODING}.code", Fixed("vbp"), "The category of a performance report is 'vbp'", _P),
+    Rule("vbpr-period", "period", BOUNDED, "The period of a performance report has a start and an end", "FHIR R4 MeasureReport.period"),
     Rule("vbpr-subject", "subject", ONE, "A performance report says whom it is for", _P),
     Rule("vbpr-provider", _ORGANISATION, ONE, "The subject names one provider organisation by the extension organization-subject, or is a Group (later revision)", _P, until=Edition.STU1_1),
     Rule("vbpr-provider-reference", _ORGANISATION, Holds(("Reference",)), "The extension organization-subject holds a Reference", "VBPR organization-subject", until=Edition.STU1_1),
