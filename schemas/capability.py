@@ -22,7 +22,7 @@ from schemas.fhir import (
 from schemas.search import subscription
 from schemas.search.parameters import SearchParameter
 from schemas.search.resources import PARAMETERS
-from schemas.search.result import every_include
+from schemas.search.result import every_spelling
 from schemas.topics import topics
 
 _DATE = "2026-11-22"
@@ -71,6 +71,7 @@ def capability_statement(base_url: str) -> dict[str, Any]:
                     _subscription(),
                     _topic(),
                     _operation_definition(),
+                    _search_parameter(),
                 ],
                 "interaction": [{"code": "transaction"}, {"code": "batch"}],
             }
@@ -128,9 +129,9 @@ def _party(kind: str) -> dict[str, Any]:
 
 def _searched(kind: str) -> dict[str, Any]:
     """What resources of a type can be found by, in every spelling, and what comes along with them."""
-    revinclude = [f"{by}:{each.name}" for by, each in every_include(reverse=True) if _leads_to(each, kind)]
+    revinclude = [f"{by}:{name}" for by, name, each in every_spelling(reverse=True) if _leads_to(each, kind)]
     return {
-        "searchInclude": [f"{by}:{each.name}" for by, each in every_include(reverse=False) if by == kind],
+        "searchInclude": [f"{by}:{name}" for by, name, _ in every_spelling(reverse=False) if by == kind],
         "searchRevInclude": revinclude,
         "searchParam": [_parameter(parameter, name) for name, parameter in PARAMETERS[kind].items()],
     }
@@ -180,6 +181,19 @@ def _operation_definition() -> dict[str, Any]:
         "interaction": _interactions("read", "search-type"),
         "searchParam": [
             {"name": "code", "definition": _R4 + "OperationDefinition-code", "type": "token"},
+            {"name": "url", "definition": _R4 + "conformance-url", "type": "uri"},
+        ],
+    }
+
+
+def _search_parameter() -> dict[str, Any]:
+    return {
+        "type": "SearchParameter",
+        "documentation": "The search parameters that this project defines itself.",
+        "interaction": _interactions("read", "search-type"),
+        "searchParam": [
+            {"name": "code", "definition": _R4 + "SearchParameter-code", "type": "token"},
+            {"name": "name", "definition": _R4 + "conformance-name", "type": "string"},
             {"name": "url", "definition": _R4 + "conformance-url", "type": "uri"},
         ],
     }

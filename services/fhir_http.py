@@ -5,6 +5,8 @@ Source: FHIR R4 http.html (content negotiation, status codes, ETag, Location).
 
 from __future__ import annotations
 
+import asyncio
+import codecs
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from email.utils import format_datetime
@@ -17,6 +19,7 @@ from schemas.fhir import FHIR_JSON
 from schemas.outcome import FhirError, Issue, IssueCode, operation_outcome, refuse
 from services import logs, metrics
 from services.clock import Clock
+from services.negotiation import coding, takes, takes_gzip, unpacked
 from services.principal import LOCAL, PRINCIPAL
 
 log = logs.get(__name__)
@@ -24,6 +27,9 @@ log = logs.get(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _JSON_TYPES = {FHIR_JSON, "application/json", "text/json", "application/json-patch+json"}
+_FORM = "application/x-www-form-urlencoded"
+_CHARSETS = {"utf-8", "ascii", "iso8859-1"}
+"""Of a form, as Python names them."""
 _WORTH_COMPRESSING = 1024
 """In bytes: what is shorter goes in one packet anyway."""
 _CODES: dict[int, IssueCode] = {
@@ -64,23 +70,57 @@ def outcome_response(error: FhirError) -> web.Response:
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
-    """Return the body, refusing what is not JSON by its type (415) and what is larger than `limit` bytes (413)."""
+    """Return the body, refusing what is not JSON by its type (415) and what is larger than `limit` bytes (413).
+
+    Content-Encoding is undone: 415 for one that is not known, 400 for a body that is not packed as it says.
+    """
     if request.content_type not in _JSON_TYPES:
         raise refuse(
             415,
             "not-supported",
             f"Content-Type is {request.content_type}; expected {FHIR_JSON} or application/json",
         )
+    return await _body(request, limit)
+
+
+async def read_form(request: web.Request, limit: int) -> str:
+    """Return the body of a search by POST, as it would stand in a URL; refuses as `read_body` does."""
+    if request.content_type != _FORM:
+        raise refuse(415, "not-supported", f"Content-Type is {request.content_type}; expected {_FORM}")
+    charset = request.charset or "utf-8"
+    body = await _body(request, limit)
+    try:
+        if codecs.lookup(charset).name not in _CHARSETS:
+            raise LookupError(charset)  # one that Python knows, and forms do not come in
+        return body.decode(charset).strip()
+    except LookupError:
+        raise refuse(400, "invalid", f"the charset is {charset[:50]!r}; expected utf-8") from None
+    except UnicodeDecodeError as wrong:
+        raise refuse(400, "invalid", f"the form is not {charset}: byte {wrong.start} is wrong") from None
+
+
+async def _body(request: web.Request, limit: int) -> bytes:
+    packed = coding(", ".join(request.headers.getall(hdrs.CONTENT_ENCODING, ())))
     if request.content_length is not None and request.content_length > limit:
         raise _too_large(request.content_length, limit)
     parts: list[bytes] = []
     size = 0
-    async for part in request.content.iter_any():
-        size += len(part)
-        if size > limit:
-            raise _too_large(size, limit)
-        parts.append(part)
-    return b"".join(parts)
+    try:
+        async for part in request.content.iter_any():
+            size += len(part)
+            if size > limit:
+                raise _too_large(size, limit)
+            parts.append(part)
+    except web.RequestPayloadError:
+        raise refuse(400, "invalid", "the body does not come as Transfer-Encoding says") from None
+    body = b"".join(parts)
+    if packed is None:
+        return body
+    # A few bytes may hold a great many: they are unpacked where they hold up nobody.
+    plain = await asyncio.to_thread(unpacked, body, packed, limit)
+    if plain is None:
+        raise _too_large(limit + 1, limit)
+    return plain
 
 
 def _too_large(found: int, limit: int) -> FhirError:
@@ -88,11 +128,16 @@ def _too_large(found: int, limit: int) -> FhirError:
 
 
 def _acceptable(request: web.Request) -> bool:
-    wanted = request.query.get("_format") or request.headers.get(hdrs.ACCEPT) or "*/*"
-    if request.query.get("_format") == "json":
-        return True
-    kinds = {part.split(";")[0].strip().lower().replace(" ", "+") for part in wanted.split(",")}
-    return bool(kinds & {*_JSON_TYPES, "*/*", "application/*", "text/*", ""})
+    wanted = request.query.get("_format", "").strip().replace(" ", "+") or ", ".join(
+        request.headers.getall(hdrs.ACCEPT, ())
+    )
+    return wanted == "json" or takes(wanted, FHIR_JSON, {*_JSON_TYPES, "text/*"} - {FHIR_JSON})
+
+
+def fhir_application(clock: Clock) -> web.Application:
+    """Return the application that a service's routes go into."""
+    # aiohttp's parser answers a body that is not packed as it says in plain text, or never: `_body` unpacks.
+    return web.Application(middlewares=[fhir_middleware(clock)], handler_args={"auto_decompress": False})
 
 
 def fhir_middleware(clock: Clock) -> Any:
@@ -122,7 +167,7 @@ def _compress(request: web.Request, response: web.StreamResponse) -> None:
     if len(response.body) < _WORTH_COMPRESSING or hdrs.CONTENT_ENCODING in response.headers:
         return
     response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
-    if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower():
+    if takes_gzip(", ".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ()))):
         response.enable_compression(web.ContentCoding.gzip)
 
 

@@ -13,9 +13,13 @@ from aiohttp import web
 
 from schemas.operations import SEARCHED_BY, operations
 from schemas.outcome import refuse
+from schemas.search.definition import definitions
 from services.fhir_http import json_response
 
 _PRESENTATION: Final = frozenset({"_format", "_pretty"})
+
+Finds = Callable[[Mapping[str, Any], str], bool]
+"""Answers whether a search parameter's value finds a resource."""
 
 
 class FixedResources:
@@ -25,11 +29,11 @@ class FixedResources:
         self,
         kind: str,
         resources: Mapping[str, Mapping[str, Any]],
-        found_by: Mapping[str, Callable[[Mapping[str, Any]], frozenset[str]]],
+        found_by: Mapping[str, Finds],
         *,
         base: str,
     ) -> None:
-        """Take a search parameter's values for a resource from `found_by`, as a query may say them."""
+        """Take what each search parameter finds from `found_by`."""
         self._kind = kind
         self._resources = resources
         self._found_by = found_by
@@ -61,8 +65,8 @@ class FixedResources:
                 raise refuse(
                     400, "not-supported", f"{self._kind} cannot be searched by {name}; expected {known}"
                 )
-            wanted, says = value.split(","), self._found_by[name]
-            found = {key: each for key, each in found.items() if not says(each).isdisjoint(wanted)}
+            wanted, finds = value.split(","), self._found_by[name]
+            found = {key: each for key, each in found.items() if any(finds(each, one) for one in wanted)}
         path = f"{self._base}/{self._kind}"
         query = f"?{request.query_string}" if request.query_string else ""
         entries: list[dict[str, Any]] = [
@@ -80,9 +84,21 @@ class FixedResources:
 
 def operation_definitions(base: str) -> FixedResources:
     """Return `OperationDefinition`: this project's own operations, the same from every process."""
-    found_by = {name: _element(name) for name in SEARCHED_BY}
+    found_by = {name: _equals(name) for name in SEARCHED_BY}
     return FixedResources("OperationDefinition", operations(), found_by, base=base)
 
 
-def _element(name: str) -> Callable[[Mapping[str, Any]], frozenset[str]]:
-    return lambda resource: frozenset({resource[name]})
+def search_parameters(base: str) -> FixedResources:
+    """Return `SearchParameter`: those this project defines itself, the same from every process."""
+    found_by = {"url": _equals("url"), "name": _begins("name"), "code": _equals("code")}
+    return FixedResources(
+        "SearchParameter", {each["id"]: each for each in definitions()}, found_by, base=base
+    )
+
+
+def _equals(element: str) -> Finds:
+    return lambda resource, value: resource[element] == value
+
+
+def _begins(element: str) -> Finds:
+    return lambda resource, value: bool(value) and resource[element].casefold().startswith(value.casefold())

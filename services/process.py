@@ -14,8 +14,8 @@ from aiohttp import web
 from services import logs
 from services.admin_http import admin_app
 from services.clock import Clock
-from services.fhir_http import fhir_middleware
-from services.fixed_http import operation_definitions
+from services.fhir_http import fhir_application
+from services.fixed_http import operation_definitions, search_parameters
 from services.lifecycle import Lifecycle, Loop
 from services.ports import bind
 from services.settings import Settings
@@ -101,10 +101,11 @@ async def _start_fhir(
     services: Sequence[Service],
     settings: Settings,
 ) -> web.AppRunner:
-    app = web.Application(middlewares=[fhir_middleware(clock)], client_max_size=settings.max_bundle_bytes)
+    app = fhir_application(clock)
     for service in services:
         service.mount(app)
-    operation_definitions(settings.fhir_base).mount(app)
+    for fixed in (operation_definitions, search_parameters):
+        fixed(settings.fhir_base).mount(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=HTTP_DRAIN_SECONDS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

@@ -25,7 +25,7 @@ from services.clock import Clock, SystemClock
 from services.database import Database
 from services.event_log_outbox import OutboxRows, OutboxSink, OutboxSource
 from services.event_log_witness import FileWitness
-from services.fhir_http import fhir_middleware
+from services.fhir_http import fhir_application
 from services.lifecycle import Lifecycle
 from services.notifier.wiring import MIGRATIONS, Notifier, open_notifier
 from services.publisher.emit.relay import Relay
@@ -125,7 +125,7 @@ class Notifying:
         self.notifier = await open_notifier(
             self.settings, self.clock, source, log_name="outbox", witness=witness
         )
-        app = web.Application(middlewares=[fhir_middleware(self.clock)])
+        app = fhir_application(self.clock)
         self.notifier.mount(app)
         self.client = TestClient(TestServer(app))
         await self.client.start_server()

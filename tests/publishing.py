@@ -19,7 +19,7 @@ from schemas.fhir import REPORT_STAGE_SYSTEM
 from services.clock import Clock, SystemClock
 from services.database import Database
 from services.event_log_outbox import OutboxSink
-from services.fhir_http import fhir_middleware
+from services.fhir_http import fhir_application
 from services.publisher.store.tables import log_head, metadata, outbox
 from services.publisher.wiring import MIGRATIONS, Publisher, open_publisher
 from services.settings import Settings
@@ -149,7 +149,7 @@ async def publishing(url: str, clock: Clock | None = None, **overrides: Any) -> 
     await database.close()
     used = clock or SystemClock()
     publisher = await open_publisher(settings, used, OutboxSink(log_head))
-    app = web.Application(middlewares=[fhir_middleware(used)])
+    app = fhir_application(used)
     publisher.mount(app)
     try:
         async with TestClient(TestServer(app)) as client:

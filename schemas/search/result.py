@@ -23,6 +23,11 @@ Total: TypeAlias = Literal["none", "estimate", "accurate"]
 _SAYS_NOTHING: Final = frozenset({"_format", "_pretty", "_totalMethod"})
 """Read elsewhere, or without effect: JSON is all there is."""
 
+_SAID_TOO: Final = {
+    "MeasureReport": {"evaluatedResources": PARAMETERS["MeasureReport"]["evaluated-resource"]}
+}
+"""What VBPR's CapabilityStatement includes by; nothing is searched by it."""
+
 _ITERATE: Final = frozenset({"iterate", "recurse"})
 """`recurse` is what earlier versions of FHIR called it."""
 
@@ -168,11 +173,10 @@ def _include(kind: str, value: str, modifier: str, *, reverse: bool) -> list[Inc
         ]
     source, _, rest = value.partition(":")
     name, _, target = rest.partition(":")
-    # The guide's CapabilityStatement says evaluatedResources.
-    parameter = PARAMETERS.get(source, {}).get("evaluated-resource" if name == "evaluatedResources" else name)
-    every = every_include(reverse=reverse)
-    if parameter is None or (source, parameter) not in every:
-        known = sorted({f"{each}:{by.name}" for each, by in every})
+    spelled = {(by, spelling): each for by, spelling, each in every_spelling(reverse=reverse)}
+    parameter = spelled.get((source, name))
+    if parameter is None:
+        known = sorted(f"{by}:{spelling}" for by, spelling in spelled)
         raise ValueError(f"expected one of {', '.join(known)}")
     if target and parameter.targets and target not in parameter.targets:
         raise ValueError(f"{name} refers to {' or '.join(parameter.targets)}, never to {target}")
@@ -188,6 +192,17 @@ def every_include(*, reverse: bool) -> list[tuple[str, SearchParameter]]:
         for each in dict.fromkeys(parameters.values())
         if _refers(each) and (not each.targets or kept & set(each.targets))
         if not (reverse and not each.targets and each.name != "evaluated-resource")
+    ]
+
+
+def every_spelling(*, reverse: bool) -> list[tuple[str, str, SearchParameter]]:
+    """Return each type with each name by which a request may say one of `every_include`."""
+    every = every_include(reverse=reverse)
+    return [
+        (source, spelling, each)
+        for source, parameters in PARAMETERS.items()
+        for spelling, each in (*parameters.items(), *_SAID_TOO.get(source, {}).items())
+        if (source, each) in every
     ]
 
 

@@ -26,6 +26,7 @@ TYPES = (
     "Subscription",
     "Basic",
     "OperationDefinition",
+    "SearchParameter",
 )
 """What refers to others comes behind them."""
 CANONICALS = ("composed-of", "depends-on", "derived-from", "predecessor", "successor")
@@ -66,7 +67,7 @@ class Client:
                 status, _ = await self.ask("PUT", f"/{kind}/{resource['id']}", resource)
             assert status in {200, 201}, (file.name, resource)
             self.there[kind] = resource
-        for fixed in ("Basic", "OperationDefinition"):
+        for fixed in TYPES[-3:]:
             _, found = await self.ask("GET", f"/{fixed}")
             self.there[fixed] = found["entry"][0]["resource"]
 
@@ -194,6 +195,22 @@ async def test_every_search_parameter_that_is_listed_is_understood(client: Clien
             assert status == 200, (kind, name, answer)
             (own,) = (link["url"] for link in answer["link"] if link["relation"] == "self")
             assert f"{name}=" in own, "a parameter that is ignored is left out of the answer's own link"
+
+
+async def test_every_search_parameter_of_our_own_that_is_listed_is_defined(client: Client) -> None:
+    ours = {
+        (parameter["definition"], parameter["name"], parameter["type"])
+        for resource in (await listed(client))["resource"]
+        for parameter in resource.get("searchParam", ())
+        if parameter["definition"].startswith(OURS)
+    }
+    assert ours
+    for url, name, type_ in ours:
+        _, found = await client.ask("GET", f"/SearchParameter?url={url}")
+        (defined,) = (each["resource"] for each in found["entry"])
+        assert (defined["code"], defined["type"]) == (name, type_)
+        status, alone = await client.ask("GET", f"/SearchParameter/{url.rpartition('/')[2]}")
+        assert (status, alone) == (200, defined)
 
 
 async def test_every_operation_that_is_listed_is_served_and_ours_are_defined(client: Client) -> None:

@@ -20,7 +20,7 @@ from schemas.facets import token
 from schemas.fhir import REPORT_KIND_SYSTEM, REPORT_STAGE_SYSTEM
 from services.clock import SystemClock
 from services.event_log import EventSource
-from services.fhir_http import fhir_middleware
+from services.fhir_http import fhir_application
 from services.publisher.wiring import MIGRATIONS, Publisher, open_database, open_embedded_publisher
 from services.settings import Settings
 from tests import guide
@@ -51,7 +51,7 @@ async def publishing(
     await MIGRATIONS.upgrade(database)
     await database.close()
     publisher, source = await open_embedded_publisher(settings, SystemClock())
-    app = web.Application(middlewares=[fhir_middleware(SystemClock())], client_max_size=2**26)
+    app = fhir_application(SystemClock())
     publisher.mount(app)
     async with TestClient(TestServer(app)) as client:
         yield publisher, source, client

@@ -262,6 +262,7 @@ async def test_what_was_lost_since_a_time_is_recovered_of_all(rows: Watched, cli
         {},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://[bad"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],

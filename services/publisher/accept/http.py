@@ -17,7 +17,7 @@ from schemas.capability import capability_statement
 from schemas.outcome import FhirError, refuse
 from services.clock import Clock
 from services.database import Database
-from services.fhir_http import json_response, read_body, version_headers
+from services.fhir_http import json_response, read_body, read_form, version_headers
 from services.principal import PRINCIPAL
 from services.publisher.accept import answers
 from services.publisher.accept.bundle import Asked, opened
@@ -35,8 +35,6 @@ from services.publisher.derive import kind as kind_of
 from services.publisher.store.availability import or_503
 from services.publisher.store.model import REPORT, Stored, Write, Written
 from services.publisher.store.write import Writer
-
-_FORM = "application/x-www-form-urlencoded"
 
 Handler = Callable[["FhirServer", web.Request], Awaitable[web.StreamResponse]]
 C = TypeVar("C", bound=Change)
@@ -125,7 +123,9 @@ class FhirServer:
         """GET [base]/Type?… and POST [base]/Type/_search."""
         query = request.rel_url.raw_query_string
         if request.method == hdrs.METH_POST:
-            query = "&".join(part for part in (query, await self._form(request)) if part)
+            query = "&".join(
+                part for part in (query, await read_form(request, self.limits.report_bytes)) if part
+            )
         asked = Query(request.match_info["type"], query=query)
         lenient = preference(request.headers).lenient
         return json_response(await self._queries.search(asked, request[PRINCIPAL], lenient=lenient))
@@ -251,11 +251,6 @@ class FhirServer:
     @property
     def _queries(self) -> Queries:
         return Queries(self.database, self.clock, self.base_url)
-
-    async def _form(self, request: web.Request) -> str:
-        if request.content_type != _FORM:
-            raise refuse(415, "not-supported", f"Content-Type is {request.content_type}; expected {_FORM}")
-        return (await request.text()).strip()
 
     def _answer(self, request: web.Request, found: Stored) -> web.Response:
         headers = version_headers(self.base_url, found.type, found.id, found.version, found.last_updated)
