@@ -133,7 +133,9 @@ def _arrive(
 def _count(book: _Book, number: int, arrival: Arrival) -> None:
     if number > book.highest:
         before = arrival.skipped if number == arrival.numbers[0] else 0
-        if number != book.highest + 1 + before:
+        # What is said to be skipped may have come before, in a batch that was refused; but nobody took it.
+        told_of = range(number - before, number)
+        if number - before > book.highest + 1 or any(each in book.taken for each in told_of):
             book.findings.append(f"number {number} came first after {book.highest}: a gap, or out of order")
         book.highest = number
     under = book.taken.get(number)
