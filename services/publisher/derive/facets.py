@@ -135,30 +135,58 @@ def _logical(references: Iterable[Element]) -> list[str]:
 
 
 class _Metrics:
-    """What the report and its metrics give, in one pass over them: a large report has hundreds."""
+    """What the report and its metrics give, in one pass over them: a large report has hundreds, and few values."""
 
     def __init__(self, report: Element) -> None:
         """Read the report and its groups."""
-        self.codes: list[str] = []
-        self.payment_streams: list[str] = []
-        self.paid_through: list[tuple[str, str]] = []
-        self.service_periods: list[tuple[str | None, str | None]] = []
-        self._extensions(report)
+        self._codes: dict[tuple[str, str], None] = {}
+        self._streams: dict[tuple[str, str], None] = {}
+        self._paid_through: dict[str, None] = {}
+        self._periods: dict[tuple[str | None, str | None], None] = {}
+        self._extensions(report.get("extension", ()))
         for group in report.get("group", ()):
-            self.codes += concept_tokens(group.get("code"))
-            if "extension" in group:
-                self._extensions(group)
+            _note_codes(self._codes, group.get("code"))
+            self._extensions(group.get("extension", ()))
 
-    def _extensions(self, part: Element) -> None:
-        for extension in part.get("extension", ()):
+    def _extensions(self, found: Iterable[Element]) -> None:
+        for extension in found:
             url = extension["url"]
             if url == PAYMENT_STREAM:
                 for inner in extensions(extension, "type"):
-                    self.payment_streams += concept_tokens(inner.get("valueCodeableConcept"))
+                    _note_codes(self._streams, inner.get("valueCodeableConcept"))
             elif url == PAID_THROUGH_DATE:
-                self.paid_through += map(bounds, _given(extension, "valueDate"))
-            elif url == SERVICE_PERIOD:
-                self.service_periods += map(_bounds, _given(extension, "valuePeriod"))
+                if (day := extension.get("valueDate")) is not None:
+                    self._paid_through[day] = None
+            elif url == SERVICE_PERIOD and (period := extension.get("valuePeriod")) is not None:
+                self._periods[period.get("start"), period.get("end")] = None
+
+    @property
+    def codes(self) -> list[str]:
+        """Each metric's code once, as a token."""
+        return [token(*each) for each in self._codes]
+
+    @property
+    def payment_streams(self) -> list[str]:
+        """Each payment stream's code once, as a token."""
+        return [token(*each) for each in self._streams]
+
+    @property
+    def paid_through(self) -> list[tuple[str, str]]:
+        """The paid-through dates, as bounds."""
+        return [bounds(day) for day in self._paid_through]
+
+    @property
+    def service_periods(self) -> list[tuple[str | None, str | None]]:
+        """The service periods, as bounds."""
+        return [period_bounds(*each) for each in self._periods]
+
+
+def _note_codes(known: dict[tuple[str, str], None], concept: Element | None) -> None:
+    """Note the codes of a CodeableConcept with their systems."""
+    if concept is not None:
+        for coding in concept.get("coding", ()):
+            if (code := coding.get("code")) is not None:
+                known[coding.get("system", ""), code] = None
 
 
 def _of_standing(report: Element, derived: Derived) -> _Texts:
