@@ -6,7 +6,7 @@ gather      what is stored of everything a batch touches       view     that, as
 decide      what becomes of each write    reports, context, contracts, identifiers, deletions, events  its parts
 referrers   who leans on what is to be deleted
 remarks     what its sender is told all the same    rehearse  all of that without storing it
-save        rows to the database          rows, index          what they are
+save        rows to the database          rows, index          what they are    pending  many tables at once
 search      what is found, for clients    order, inclusion     in which order, and what comes along
 selection   which reports, as SQL         others, criteria     which of the other types; one comparison
 history     every version, a page at a time

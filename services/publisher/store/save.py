@@ -1,4 +1,4 @@
-"""How do decided rows reach the database? A statement a table, however many rows there are."""
+"""How do decided rows reach the database? What goes is deleted, what has to be known is read, the rest is written at once."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from services.publisher.store import gather, remarks
 from services.publisher.store.events import Generation, event_row, follows
 from services.publisher.store.index import Row
 from services.publisher.store.model import Placing
+from services.publisher.store.pending import Pending
 from services.publisher.store.predecessors import earlier
 from services.publisher.store.rows import Rows
-from services.publisher.store.statements import add_missing, delete, insert, upsert
+from services.publisher.store.statements import delete
 from services.publisher.store.tables import (
     audit,
     contract,
@@ -93,42 +94,44 @@ class Saved:
 
 async def save(tx: Connection, rows: Rows, known: KnownSets, placing: Placing | None) -> Saved:
     """Write the rows; `placing` gives the events their places, else they wait for the relay."""
-    await insert(tx, resource_version, rows.versions)
-    await upsert(tx, resource, [rows.current[each] for each in sorted(rows.current)])
+    new = Pending()
+    new.insert(resource_version, rows.versions)
+    new.upsert(resource, [rows.current[each] for each in sorted(rows.current)])
     await delete(tx, contract, [{"key": each} for each, row in sorted(rows.contracts.items()) if row is None])
-    await upsert(tx, contract, [row for _, row in sorted(rows.contracts.items()) if row is not None])
-    await _identifiers(tx, rows)
-    await _others(tx, rows)
-    placed, said = await _events(tx, rows, placing)
-    round_, sets = await _reports(tx, rows, known)
+    new.upsert(contract, [row for _, row in sorted(rows.contracts.items()) if row is not None])
+    await _identifiers(tx, new, rows)
+    await _others(tx, new, rows)
+    placed, said = await _events(tx, new, rows, placing)
+    round_, sets = await _reports(tx, new, rows, known)
     if rows.unlisted:
         await tx.execute(_forget_listings, [{"of_performance": each} for each in sorted(rows.unlisted)])
-    await insert(tx, listing, rows.listings)
-    await insert(tx, audit, rows.audit)
+    new.insert(listing, rows.listings)
+    new.insert(audit, rows.audit)
+    await new.send(tx)
     return Saved(sets, round_, placed, said)
 
 
-async def _identifiers(tx: Connection, rows: Rows) -> None:
+async def _identifiers(tx: Connection, new: Pending, rows: Rows) -> None:
     if rows.identifiers:
         gone = [{"of_type": kind, "of_id": id_} for kind, id_ in sorted(rows.identifiers)]
         await tx.execute(_forget_identifiers, gone)
-        await insert(
-            tx, identifier, [row for each in sorted(rows.identifiers) for row in rows.identifiers[each]]
-        )
+        new.insert(identifier, [row for each in sorted(rows.identifiers) for row in rows.identifiers[each]])
 
 
-async def _others(tx: Connection, rows: Rows) -> None:
+async def _others(tx: Connection, new: Pending, rows: Rows) -> None:
     if rows.others:
         gone = [{"of_type": kind, "of_id": id_} for kind, id_ in sorted(rows.others)]
         for table, forget in _forget_others.items():
             await tx.execute(forget, gone)
             found = (rows.others[each] for each in sorted(rows.others))
-            new = [row for each in found for row in (each.facets if table is resource_facet else each.dates)]
-            await insert(tx, table, new)
+            new.insert(
+                table,
+                [row for each in found for row in (each.facets if table is resource_facet else each.dates)],
+            )
 
 
 async def _events(
-    tx: Connection, rows: Rows, placing: Placing | None
+    tx: Connection, new: Pending, rows: Rows, placing: Placing | None
 ) -> tuple[int, dict[tuple[str, int], Sequence[Issue]]]:
     """Number the events in their order, and note which report stands for each identity.
 
@@ -164,17 +167,16 @@ async def _events(
     places = None if placing is None else await placing.places(tx, len(events))
     for row, place in zip(events, places or (), strict=False):
         row["place_partition"], row["place_position"] = place.partition, place.position
-    await insert(tx, outbox, events)
+    new.insert(outbox, events)
     await delete(tx, generation, [{"identity": each} for each in sorted(stands) if stands[each] is None])
-    await upsert(
-        tx,
+    new.upsert(
         generation,
         [{"identity": each, "report_id": by} for each, by in sorted(stands.items()) if by is not None],
     )
     return len(places or ()), said
 
 
-async def _reports(tx: Connection, rows: Rows, known: KnownSets) -> tuple[int, Collection[str]]:
+async def _reports(tx: Connection, new: Pending, rows: Rows, known: KnownSets) -> tuple[int, Collection[str]]:
     """Return the round of pruning, and the names of the sets that are there in it."""
     if not rows.reports:
         return 0, ()
@@ -183,32 +185,35 @@ async def _reports(tx: Connection, rows: Rows, known: KnownSets) -> tuple[int, C
     known.begin(round_)
     filed = [(each, rows.reports[each]) for each in sorted(rows.reports)]
     await delete(tx, report, [{"id": each} for each, filing in filed if filing.row is None])
-    await upsert(tx, report, [filing.row for _, filing in filed if filing.row is not None])
+    new.upsert(report, [filing.row for _, filing in filed if filing.row is not None])
     sets = {f.now.facet_set: f.now.shared for _, f in filed if f.row is not None}
-    new = sorted(
+    unknown = sorted(
         (parameter, value, name, system)
         for name, shared in sets.items()
         if name not in known
         for parameter, value, system in shared
     )
-    await add_missing(tx, shared_facet, _named(shared_facet, new))
-    await _reindex(tx, own_facet, [(each, f.before.own, f.now.own) for each, f in filed])
-    await _reindex(tx, date_facet, [(each, f.before.dates, f.now.dates) for each, f in filed])
-    await _reindex(tx, score_facet, [(each, f.before.scores, f.now.scores) for each, f in filed])
+    new.add_missing(shared_facet, _named(shared_facet, unknown))
+    await _reindex(tx, new, own_facet, [(each, f.before.own, f.now.own) for each, f in filed])
+    await _reindex(tx, new, date_facet, [(each, f.before.dates, f.now.dates) for each, f in filed])
+    await _reindex(tx, new, score_facet, [(each, f.before.scores, f.now.scores) for each, f in filed])
     return round_, sets.keys()
 
 
 async def _reindex(
-    tx: Connection, table: sa.Table, entries: Iterable[tuple[str, frozenset[Row], frozenset[Row]]]
+    tx: Connection,
+    new: Pending,
+    table: sa.Table,
+    entries: Iterable[tuple[str, frozenset[Row], frozenset[Row]]],
 ) -> None:
     """Remove the entries that reports have no more, and add those that they have now."""
     gone: list[Row] = []
-    new: list[Row] = []
+    come: list[Row] = []
     for report_id, before, now in entries:
         gone += [(*row, report_id) for row in before - now]
-        new += [(*row, report_id) for row in now - before]
+        come += [(*row, report_id) for row in now - before]
     await delete(tx, table, _named(table, sorted(gone)))
-    await insert(tx, table, _named(table, sorted(new)))
+    new.insert(table, _named(table, sorted(come)))
 
 
 def _named(table: sa.Table, rows: Iterable[Row]) -> list[dict[str, Any]]:
