@@ -157,7 +157,7 @@ class Connection:
             observer(text, values, many)
 
 
-_AS_IT_IS = Prepared("", (), None, None, (), {}, None)
+_AS_IT_IS = Prepared("", (), None, None, (), {}, None, (), None)
 
 
 def _rows(prepared: Prepared, answer: Answer) -> Rows[*tuple[Any, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -44,10 +45,14 @@ class Prepared:
     """Places in a row whose values are not yet what Python is to see."""
     named: Mapping[str, _Convert]
     """The same by name, for text whose columns only the driver knows."""
+    picked: Callable[[Parameters], tuple[Any, ...]] | None
+    """Takes the values out of the parameters at once, where each comes with the call."""
+    converted: tuple[tuple[int, _Convert], ...]
+    """Places among them whose values are not yet what the driver takes."""
     lists: Callable[[Parameters], tuple[str, list[Any]]] | None
     """Text and values for given parameters, when the text depends on how many there are (`IN`)."""
 
-    def filled(self, parameters: Parameters) -> tuple[str, list[Any]]:
+    def filled(self, parameters: Parameters) -> tuple[str, Sequence[Any]]:
         """Return the text and its values, in order.
 
         Raises:
@@ -57,8 +62,16 @@ class Prepared:
             return self.lists(parameters)
         return self.text, self.values(parameters)
 
-    def values(self, parameters: Parameters) -> list[Any]:
+    def values(self, parameters: Parameters) -> Sequence[Any]:
         """Return the values in the order of the text's places."""
+        if self.picked is not None:
+            found = self.picked(parameters)
+            if not self.converted:
+                return found
+            values = list(found)
+            for place, convert in self.converted:
+                values[place] = convert(values[place])
+            return values
         out = []
         for bind in self.binds:
             value = parameters[bind.name] if bind.given else parameters.get(bind.name, bind.default)
@@ -116,13 +129,18 @@ def _prepare(statement: Any, dialect: sa.Dialect, names: list[str]) -> Prepared:
             return state.statement, _in_order(state, fixed)
 
     returned = None if columns is None else tuple(column.keyname for column in columns)
+    binds = () if expanding else tuple(_bind(compiled, name) for name in compiled.positiontup or ())
     return Prepared(
         text=compiled.string,
-        binds=() if expanding else tuple(_bind(compiled, name) for name in compiled.positiontup or ()),
+        binds=binds,
         names=returned,
         shape=None if returned is None else SimpleResultMetaData(returned),
         converts=tuple(_converts(columns or (), dialect)),
         named=_named(statement, dialect) if columns is None else {},
+        picked=_picked(binds),
+        converted=tuple(
+            (place, each.convert) for place, each in enumerate(binds) if each.convert is not None
+        ),
         lists=lists,
     )
 
@@ -140,6 +158,12 @@ def _bind(compiled: Any, name: str) -> Bind:
     bind = compiled.binds[name]
     convert = bind.type.dialect_impl(compiled.dialect).bind_processor(compiled.dialect)
     return Bind(name, convert, bind.effective_value, given=bind.required)
+
+
+def _picked(binds: Sequence[Bind]) -> Callable[[Parameters], tuple[Any, ...]] | None:
+    if len(binds) < 2 or not all(each.given for each in binds):
+        return None  # of one name `itemgetter` returns the value itself
+    return itemgetter(*(each.name for each in binds))
 
 
 def _in_order(state: Any, fixed: Mapping[str, _Convert | None]) -> list[Any]:

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import Enum
 from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
@@ -91,21 +92,43 @@ class Indexed:
     """Its period."""
 
 
+class _Place(Enum):
+    """Where the index keeps the values of a parameter."""
+
+    SHARED = 1
+    """In the set."""
+    OWN = 2
+    """By report."""
+    ORDERED = 3
+    """By report or in its row, as what can be compared."""
+
+
+_PLACES: Final = (
+    dict.fromkeys(SHARED, _Place.SHARED)
+    | dict.fromkeys(OWN, _Place.OWN)
+    | dict.fromkeys(DATES, _Place.ORDERED)
+    | {METRIC_SCORE: _Place.ORDERED}
+)
+
+
 def index(facets: Facets) -> Indexed:
     """Return what the index says of a version with these facets; what no parameter asks is left out."""
     shared: list[tuple[str, str, str]] = []
     own: list[tuple[str, str, str]] = []
     for name, values in facets.items():
-        if name in SHARED:
-            shared += [_text(name, value) for value in _texts(values)]
-        elif name in OWN:
+        place = _PLACES.get(name)
+        if place is None:
+            continue
+        if place is _Place.SHARED:
+            for value in values:
+                shared.append(_text(name, cast("str", value)))  # noqa: PERF401  # one value, mostly
+            continue
+        shared.append((HAS, name, ""))
+        if place is _Place.OWN:
             found = [_text(name, value) for value in _texts(values)]
             own += found
-            shared.append((HAS, name, ""))
             if name in _TOKENS:
                 shared += [(HAS, name, system) for _, _, system in found]
-        elif name in DATES or name == METRIC_SCORE:
-            shared.append((HAS, name, ""))
     rows = tuple(sorted(set(shared)))
     return Indexed(
         _name(rows),
