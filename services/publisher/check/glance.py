@@ -7,7 +7,8 @@ touched. What is wrong, and where, `walk` says. Of a performance report's groups
     if 'group' in e0:
         found = e0['group']
         for e1 in found if type(found) is list else (found,):
-            count = number(e1.get('code'))
+            found = e1.get('code')
+            count = len(found) if type(found) is list else found is not None
             if count != 1: return False
             tally1_0 = 0
             if 'extension' in e1:
@@ -32,7 +33,7 @@ from typing import Any, Final
 import orjson
 
 from services.publisher.check.rule import Holds
-from services.publisher.check.tree import Count, Node, Test, Tree, number
+from services.publisher.check.tree import Count, Node, Test, Tree
 
 Glance = Callable[[Mapping[str, Any]], bool]
 """Takes a resource that has passed the structure gate; `True` when it breaks no rule, `False` when it may."""
@@ -41,7 +42,7 @@ Glance = Callable[[Mapping[str, Any]], bool]
 def glance(tree: Tree) -> Glance:
     """Write the function for a tree of rules."""
     text = _Text(tree)
-    names: dict[str, Any] = {**text.names, "number": number, "all_extensions": _all_extensions}
+    names: dict[str, Any] = {**text.names, "all_extensions": _all_extensions}
     exec(compile(text.written(), "<the rules of a profile>", "exec"), names)  # noqa: S102  # made of our own table
     function: Glance = names["breaks_nothing"]
     return function
@@ -77,7 +78,8 @@ class _Text:
         for test in node.tests:
             self._refuse(indent, self._breaks(test, f"e{depth}"))
         for count in node.counts:
-            self._line(indent, f"count = number(e{depth}.get({count.step.key!r}))")
+            self._line(indent, f"found = e{depth}.get({count.step.key!r})")
+            self._line(indent, "count = len(found) if type(found) is list else found is not None")
             self._refuse(indent, _outside(count, "count"))
         if node.kinds:
             self._refuse(indent, "True")  # only the walk counts the repetitions in a slice

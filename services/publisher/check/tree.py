@@ -112,11 +112,6 @@ def grow(table: Iterable[Rule], resource_type: str) -> Tree:
     return Tree(root, placed)
 
 
-def number(value: Any) -> int:
-    """Return how often an element is there, given the value of its name in JSON."""
-    return 0 if value is None else len(value) if type(value) is list else 1
-
-
 def _complete(node: Node) -> None:
     """Ask of a repetition in a slice what is asked of any repetition."""
     for key, slices in node.slices.items():
