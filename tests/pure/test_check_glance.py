@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,39 @@ def test_a_glance_sees_each_broken_rule(broken: Broken) -> None:
 
     if check_structure(resource) == [] and _walked(resource, by):
         assert not _glance(by)(resource)
+
+
+@pytest.mark.parametrize("whole", WHOLE, ids=lambda whole: str(whole.__name__))
+def test_a_glance_sees_an_extension_wherever_it_has_no_place(whole: Callable[[], Json]) -> None:
+    by, found = _standard(whole()), 0
+    for place in range(len(_objects(whole()))):
+        for url in (*_tree(by).placed, "https://x.example"):
+            resource = whole()
+            element = _objects(resource)[place]
+            element["extension"] = [*element.get("extension", ()), {"url": url, "valueString": "x"}]
+            if _walked(resource, by):
+                found += 1
+                assert not _glance(by)(resource), (url, element)
+    assert found > 500
+
+
+def _objects(resource: Json) -> list[Json]:
+    """Return the resource and all objects in it."""
+    return [resource, *(one[key] for one, key in places(resource) if isinstance(one[key], dict))]
+
+
+@pytest.mark.parametrize("whole", WHOLE, ids=lambda whole: str(whole.__name__))
+def test_a_glance_is_enough_beside_extensions_of_a_payer(whole: Callable[[], Json]) -> None:
+    resource = whole()
+    inner: Json = {"url": "b", "extension": [{"url": "c", "valueString": "x"}]}
+    own = {"url": "https://plan.example/own", "extension": [inner, {"url": "d", "valueDate": "2024-01-01"}]}
+    for element in (resource, resource["group"][0]):
+        element["extension"] = [*element.get("extension", ()), own]
+    assert check_structure(resource) == []
+
+    assert _glance(_standard(resource))(resource)
+    inner["extension"].append({"url": URLS["score"], "valueDecimal": 1})
+    assert not _glance(_standard(resource))(resource)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -20,6 +20,8 @@ touched. What is wrong, and where, `walk` says. Of a performance report's groups
                         if 'valuePeriod' not in e2 and test7(e2, e0) is not None: return False
                     elif url2 in misplaced3:
                         return False
+                    elif 'extension' in e2:
+                        seen += inside(e2, placed)
             if tally1_0 > 1: return False
 
 Its text is made of the table of rules alone.
@@ -42,9 +44,8 @@ Glance = Callable[[Mapping[str, Any]], bool]
 def glance(tree: Tree) -> Glance:
     """Write the function for a tree of rules."""
     text = _Text(tree)
-    names: dict[str, Any] = {**text.names, "all_extensions": _all_extensions}
-    exec(compile(text.written(), "<the rules of a profile>", "exec"), names)  # noqa: S102  # made of our own table
-    function: Glance = names["breaks_nothing"]
+    exec(compile(text.written(), "<the rules of a profile>", "exec"), text.names)  # noqa: S102  # made of our own table
+    function: Glance = text.names["breaks_nothing"]
     return function
 
 
@@ -56,13 +57,28 @@ def _all_extensions(resource: Mapping[str, Any]) -> int:
     return orjson.dumps(resource).count(_AN_EXTENSION)
 
 
+def _inside(extension: Mapping[str, Any], placed: frozenset[str]) -> int:
+    """Return how many extensions have extensions, from one that no rule speaks about down; 0 if one is misplaced."""
+    seen = 1
+    for one in extension["extension"]:
+        if one["url"] in placed:
+            return 0  # too few have been seen then, in all
+        if "extension" in one:
+            seen += _inside(one, placed)
+    return seen
+
+
 class _Text:
     """Writes the function. `e0`, `e1`, … are the elements on the way down: the names tell the depth."""
 
     def __init__(self, tree: Tree) -> None:
-        self.names: dict[str, Any] = {}
-        """What the text refers to and cannot spell out: the tests, and sets of URLs."""
         self._placed = frozenset(tree.placed)
+        self.names: dict[str, Any] = {
+            "placed": self._placed,
+            "inside": _inside,
+            "all_extensions": _all_extensions,
+        }
+        """What the text refers to and cannot spell out: the tests, and sets of URLs."""
         self._lines: list[str] = []
         self._line(0, "def breaks_nothing(e0):")
         self._line(1, "seen = 0")
@@ -126,6 +142,8 @@ class _Text:
                 branch = "elif"
         self._line(indent + 2, f"{branch} {url} in {self._named('misplaced', misplaced)}:")
         self._line(indent + 3, "return False")
+        self._line(indent + 2, f"elif 'extension' in {extension}:")
+        self._line(indent + 3, f"seen += inside({extension}, placed)")
         for count in node.tallies:
             self._refuse(indent, _outside(count, tallies[count.step.url]))
 
