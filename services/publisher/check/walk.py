@@ -93,8 +93,9 @@ class _Walk:
 
     def _strays(self, node: Node, element: Mapping[str, Any], place: Place) -> None:
         """Look for extensions below elements that no rule speaks about."""
-        if node is _NOWHERE and _is_modifier(place) and element.get("url") in self._placed:
-            self._displaced(element["url"], place)
+        url = element.get("url")
+        if node is _NOWHERE and _is_modifier(place) and type(url) is str and url in self._placed:
+            self._displaced(url, place)
         for key, value in element.items():
             if key in node.children or key in {"extension", "contained"}:
                 continue  # seen already; or a resource of its own
