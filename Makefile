@@ -71,7 +71,7 @@ lock: ## pin the newest dependencies that pyproject.toml allows (needs uv)
 	@$(LOCK) --upgrade --quiet --extra uvloop --group dev -o requirements-dev.lock
 
 bench: $(DEV) ## measure (ARGS=--quick); docs/performance.md says how to read it
-	@for name in statement accept deliver latency; do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
+	@for name in statement check accept deliver latency; do $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
 
 soak: $(DEV) system-packages ## every fault at random under traffic (MINUTES=30, ARGS="--seed N")
 	@$(BIN)/python -m tools.kafka fetch >/dev/null

@@ -2,6 +2,7 @@
 
 deliver   how fast is a backlog drained, beside a bare client loop, and beside an endpoint that hangs?
 accept    how many reports a second are made durable, beside a handler that does nothing?
+check     what does it cost to check a right report's structure and rules?
 match     what does matching an event cost, at a thousand and at a million subscriptions?
 memory    does `vbpr serve` grow in an hour of reports?
 history   do finished deliveries slow down what comes after them?

@@ -10,8 +10,8 @@ import orjson
 from schemas import examples
 from services.clock import SystemClock
 
-SMALL, LARGE = 6_000, 64_000
-"""Bytes, about: what a payer's summary and what a stratified report come to."""
+SMALL, MEDIUM, LARGE = 6_000, 20_000, 64_000
+"""Bytes, about: what a payer's summary and what a stratified report come to, and between them."""
 _BASIS = "14-harbor-point-commercial-final"
 _FIRST_DAY = date(1925, 1, 1)
 

@@ -309,6 +309,14 @@ def test_the_worst_structure_deep_inside_is_no_crash(wrong: Any) -> None:
             node[key] = kept
 
 
+@pytest.mark.parametrize("wrong", [None, 1, [], ["x"], {}, {"x": 1}])
+def test_a_modifier_without_a_right_url_is_no_crash(wrong: Any) -> None:
+    for whole in WHOLE:
+        resource = {**whole(), "modifierExtension": [{"url": wrong, "valueString": "x"}]}
+
+        assert {issue.rule for issue in check(resource)} == {None}
+
+
 def _places(node: Any) -> list[tuple[Any, Any]]:
     out: list[tuple[Any, Any]] = []
     for key in list(node) if isinstance(node, dict) else range(len(node)):

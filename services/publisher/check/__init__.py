@@ -8,7 +8,8 @@ paths       how a row names the elements it speaks about
 extensions  the extensions by their short names
 codes       the value sets
 tree        the rows of a table joined into the tree of a resource, once
-walk        the one walk over a resource
+glance      the tree written out as one function: is it certain that a resource breaks no rule
+walk        the one walk over a resource that may break one: which, and where
 agreement   does a report agree with its contract and with the report before it: warnings
 """
 

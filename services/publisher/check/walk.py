@@ -1,5 +1,7 @@
 """Answers: which rules does this resource break, and where. One walk over it, each element visited once.
 
+It takes several times as long as a glance: only a resource that may break a rule is walked (`glance`).
+
 Nothing here trusts the structure of a resource: where it has the wrong shape, no rule is asked, and the
 structure gate has said why.
 """
@@ -91,8 +93,9 @@ class _Walk:
 
     def _strays(self, node: Node, element: Mapping[str, Any], place: Place) -> None:
         """Look for extensions below elements that no rule speaks about."""
-        if node is _NOWHERE and _is_modifier(place) and element.get("url") in self._placed:
-            self._displaced(element["url"], place)
+        url = element.get("url")
+        if node is _NOWHERE and _is_modifier(place) and type(url) is str and url in self._placed:
+            self._displaced(url, place)
         for key, value in element.items():
             if key in node.children or key in {"extension", "contained"}:
                 continue  # seen already; or a resource of its own
