@@ -64,6 +64,8 @@ class _Step:
     batch: Batch
     request: Request
     rows: Rows
+    made: dict[tuple[str, str], Current] = field(default_factory=dict)
+    """What creates have made, by type and content: another that says the same is the same (docs/publishing.md)."""
 
     def all(self) -> list[Written]:
         planned = self.request.planned
@@ -92,6 +94,8 @@ class _Step:
         write, view = planned.write, self.batch.view
         if found is not None and not view.current[write.type, found.id].deleted:
             return Written(view.version(found), Effect.UNCHANGED)
+        if write.creates and (first := self.made.get((write.type, planned.content))) is not None:
+            return Written(view.version(first), Effect.UNCHANGED)
         current = None if write.creates else view.current.get((write.type, write.id))
         _check_rights(self.request.principal, write, current)
         _check_match(write, current)
@@ -168,6 +172,8 @@ class _Step:
             last_updated=stored.last_updated,
         )
         self.batch.view.add(now, stored)
+        if planned.write.creates:
+            self.made[stored.type, planned.content] = now
         key = {
             "type": stored.type, "id": stored.id, "version": stored.version, "last_updated": stored.last_updated,
         }  # fmt: skip

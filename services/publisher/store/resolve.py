@@ -7,7 +7,7 @@ rewritten in the text as it was sent, so nothing else of it changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
@@ -60,6 +60,7 @@ async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url:
     writes, issues = await _all_meant(tx, writes, base_url)
     names = {write.full_url: f"{write.type}/{write.id}" for write in writes if write.full_url}
     resolved: dict[int, Resolved] = {}
+    made: dict[tuple[str, str], str] = {}
     for place in sorted(range(len(writes)), key=lambda place: _depth(writes[place])):
         write = writes[place]
         if write.where is not None:
@@ -72,10 +73,16 @@ async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url:
         except FhirError as error:
             issues += [(error.status, issue) for issue in error.issues]
             searched = None
-        if write.full_url and (there := searched or await _repeated(tx, write, owner)) is not None:
-            names[write.full_url] = f"{write.type}/{there}"
+        if write.creates:
+            content = same_as(write.text, write.resource)
+            there = searched or await _repeated(tx, write, content, owner)
+            if there is None:
+                there = made.setdefault((write.type, content), write.id)
+            if write.full_url:
+                names[write.full_url] = f"{write.type}/{there}"
         resolved[place] = Resolved(write, searched)
     issues += [(400, issue) for issue in _twice([each.write for each in resolved.values()])]
+    issues += [(400, issue) for issue in _rivals(resolved[place] for place in sorted(resolved))]
     if issues:
         raise FhirError(min(status for status, _ in issues), *(issue for _, issue in issues))
     return [resolved[place] for place in range(len(writes))]
@@ -159,11 +166,31 @@ def _twice(writes: Sequence[Write]) -> Iterator[Issue]:
         seen.add((write.type, write.id))
 
 
-async def _repeated(tx: Connection, write: Write, owner: str) -> str | None:
+def _rivals(resolved: Iterable[Resolved]) -> Iterator[Issue]:
+    """Yield an issue for each write that would make what another one makes by the same search, and says otherwise.
+
+    Which of them came to be would depend on their order, and in a transaction nothing may (R4 http.html).
+    """
+    makers: dict[tuple[str, str], str] = {}
+    for each in resolved:
+        write = each.write
+        query = write.search if write.if_none_exist is None else write.if_none_exist
+        if query is None or write.deletes or each.found is not None:
+            continue
+        said = write.id if write.if_none_exist is None else same_as(write.text, write.resource)
+        if makers.setdefault((write.type, query), said) != said:
+            words = (
+                f"{write.type}?{query} finds nothing, and another entry is to create by it as well and says "
+                "something else; expected one entry"
+            )
+            yield Issue("error", "duplicate", words, write.where)
+
+
+async def _repeated(tx: Connection, write: Write, content: str, owner: str) -> str | None:
     """Return the id of what says the same as a create, which then takes its name."""
-    if not write.creates or write.if_none_exist is not None:
+    if write.if_none_exist is not None:
         return None
-    said = await versions.same_content(tx, [same_as(write.text, write.resource)])
+    said = await versions.same_content(tx, [content])
     return next((each.id for each in said if (each.owner, each.type) == (owner, write.type)), None)
 
 
