@@ -79,6 +79,11 @@ ELEMENTS: Final[Mapping[str, Elements]] = {
         summary="identifier active type actual code name quantity managingEntity",
         kept="type actual",
     ),
+    "Subscription": _elements(
+        "status contact end reason criteria error channel",
+        summary="status contact end reason criteria error channel",
+        kept="status reason criteria channel",
+    ),
 }
 
 

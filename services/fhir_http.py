@@ -19,7 +19,7 @@ from schemas.fhir import FHIR_JSON
 from schemas.outcome import FhirError, Issue, IssueCode, operation_outcome, refuse
 from services import logs, metrics
 from services.clock import Clock
-from services.negotiation import coding, takes, takes_gzip, unpacked
+from services.negotiation import coding, takes_gzip, takes_json, unpacked
 from services.principal import LOCAL, PRINCIPAL
 
 log = logs.get(__name__)
@@ -128,10 +128,8 @@ def _too_large(found: int, limit: int) -> FhirError:
 
 
 def _acceptable(request: web.Request) -> bool:
-    wanted = request.query.get("_format", "").strip().replace(" ", "+") or ", ".join(
-        request.headers.getall(hdrs.ACCEPT, ())
-    )
-    return wanted == "json" or takes(wanted, FHIR_JSON, {*_JSON_TYPES, "text/*"} - {FHIR_JSON})
+    asked = request.query.get("_format", "").strip()
+    return takes_json(asked) if asked else takes_json(", ".join(request.headers.getall(hdrs.ACCEPT, ())))
 
 
 def fhir_application(clock: Clock) -> web.Application:

@@ -184,6 +184,55 @@ async def test_a_search_for_what_is_not_offered_is_refused_and_ignored_when_the_
     assert "colour" not in found["link"][0]["url"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("GET", "/_history/1"),
+        ("GET", "/_history"),
+        ("GET", "/$status"),
+        ("POST", "/$status"),
+        ("GET", "/$events"),
+        ("GET", "/$preview"),
+        ("POST", "/$resend"),
+        ("DELETE", ""),
+    ],
+)
+async def test_every_request_names_the_parameters_it_does_not_know(
+    running: Notifying, method: str, path: str
+) -> None:
+    _, made, _ = await ask(running, "POST", "/Subscription", classic(HOOK))
+    one = f"/Subscription/{made['id']}{path}"
+    status, found, _ = await ask(running, method, f"{one}?colour=red&_pretty=true")
+    assert status == 400
+    assert "colour" in str(found)
+    assert (await ask(running, method, f"{one}?_format=xml"))[0] == 406
+    status, _, _ = await ask(running, method, f"{one}?colour=red", Prefer="handling=lenient")
+    assert status in {200, 204, 422}  # nothing is there to send again
+
+
+async def test_an_operation_names_the_inputs_it_does_not_know(running: Notifying) -> None:
+    """`ids` for `id` would else be answered with every Subscription there is."""
+    await ask(running, "POST", "/Subscription", classic(HOOK))
+    status, found, _ = await ask(running, "GET", "/Subscription/$status?ids=one")
+    assert (status, "ids" in str(found)) == (400, True)
+    sent = {"resourceType": "Parameters", "parameter": [{"name": "ids", "valueId": "one"}]}
+    status, found, _ = await ask(running, "POST", "/Subscription/$status", sent)
+    assert (status, found["issue"][0]["expression"]) == (400, ["Parameters.parameter[0]"])
+
+
+@pytest.mark.parametrize("version", ["", "/_history/1"])
+async def test_a_read_may_ask_for_a_part(running: Notifying, version: str) -> None:
+    _, made, _ = await ask(running, "POST", "/Subscription", {**classic(HOOK), "end": "2099-01-01T00:00:00Z"})
+    one = f"/Subscription/{made['id']}{version}"
+    _, part, _ = await ask(running, "GET", f"{one}?_elements=contact")
+    assert part.keys() == {"resourceType", "id", "meta", "status", "reason", "criteria", "channel"}
+    assert part["meta"]["tag"][-1]["code"] == "SUBSETTED"
+    _, part, _ = await ask(running, "GET", f"{one}?_summary=true")
+    assert part["end"] == "2099-01-01T00:00:00Z"
+    assert (await ask(running, "GET", f"{one}?_elements=colour"))[0] == 400
+
+
 async def test_pages_hold_every_subscription_once(running: Notifying) -> None:
     made = {(await ask(running, "POST", "/Subscription", classic(HOOK)))[1]["id"] for _ in range(5)}
     _, page, _ = await ask(running, "GET", "/Subscription?status=active&_count=2")

@@ -38,9 +38,3 @@ def if_match(request: web.Request) -> int | None:
     if found is None:
         raise refuse(400, "value", f'If-Match is {value!r}; expected W/"version"')
     return int(found[1])
-
-
-def lenient(request: web.Request) -> bool:
-    """Tell whether a search may ignore what it does not know (`Prefer: handling=lenient`)."""
-    wishes = request.headers.get("Prefer", "").replace(",", ";").split(";")
-    return any(wish.strip().lower() == "handling=lenient" for wish in wishes)

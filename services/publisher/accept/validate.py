@@ -41,6 +41,7 @@ from services.publisher.store.availability import or_503
 from services.publisher.store.model import REPORT, Effect, Write
 from services.publisher.store.rehearse import rehearse
 from services.publisher.store.write import Writer
+from services.shown import takes
 
 _BASE: Final = "http://hl7.org/fhir/StructureDefinition/"
 
@@ -74,6 +75,7 @@ class Validation:
         return json_response(operation_outcome(issues))
 
     async def _question(self, request: web.Request) -> Question:
+        takes(request, "mode", "profile")
         id_ = request.match_info.get("id")
         asked = with_query(
             Question(request.match_info["type"], None if id_ is None else logical_id(id_)), request.query
