@@ -72,6 +72,13 @@ class Settings(BaseSettings):
         description="How long a transaction may stand idle before PostgreSQL ends it, with the locks it holds.",
     )
 
+    database_transaction_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="How long a transaction may take in all before PostgreSQL 17 or newer ends it, with the locks it"
+        " holds; 0: no limit.",
+    )
+
     # Event log
     kafka_bootstrap_servers: str = Field(
         "", description="Kafka brokers, `host:port,…`; needed by publisher and notifier."
