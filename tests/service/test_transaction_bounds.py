@@ -7,8 +7,10 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
+from services.clock import SystemClock
 from services.database import Bounds, Database
 
+LOCK = "SELECT pg_advisory_xact_lock(7)"
 pytestmark = pytest.mark.postgresql
 
 
@@ -36,13 +38,18 @@ async def test_a_transaction_that_takes_too_long_is_ended_as_if_the_server_had_g
         if bounds.whole and int(await _asked(database, "SHOW server_version_num")) < 170000:
             pytest.skip("this server cannot end a transaction for its age")
         with pytest.raises(sa.exc.OperationalError):
-            async with database.write() as tx:
-                await tx.exec_driver_sql("SELECT pg_advisory_xact_lock(7)")
-                await asyncio.sleep(0.1)
-                for _ in range(10):
-                    await tx.exec_driver_sql("SELECT pg_sleep(0.1)")
-                    await asyncio.sleep(0 if bounds.whole else 0.5)
+            await _dawdle(database, idle=bool(bounds.idle))
         async with asyncio.timeout(10), database.write() as tx:
-            await tx.exec_driver_sql("SELECT pg_advisory_xact_lock(7)")
+            await tx.exec_driver_sql(LOCK)
     finally:
         await database.close()
+
+
+async def _dawdle(database: Database, *, idle: bool) -> None:
+    """Hold a lock for a second: without a word, or with one short statement after the other."""
+    async with database.write() as tx:
+        await tx.exec_driver_sql(LOCK)
+        for _ in range(10):
+            if idle:
+                await SystemClock().sleep(1)
+            await tx.exec_driver_sql("SELECT pg_sleep(0.1)")
