@@ -55,6 +55,29 @@ async def test_what_is_created_is_read_with_its_version_and_headers(running: Not
     assert (await ask(running, "GET", f"/Subscription/{made['id']}", If_None_Match=etag))[0] == 304
 
 
+async def test_a_write_on_condition_changes_nothing_when_that_is_not_met(running: Notifying) -> None:
+    sent = {**classic(HOOK), "id": "mine"}
+    assert (await ask(running, "PUT", "/Subscription/mine", sent, If_None_Match="*"))[0] == 201
+    for method, body, condition in (
+        ("PUT", sent, {"If_None_Match": "*"}),
+        ("PUT", sent, {"If_Match": 'W/"7"'}),
+        ("DELETE", None, {"If_Match": 'W/"7"'}),
+    ):
+        status, found, _ = await ask(running, method, "/Subscription/mine", body, **condition)
+        assert (status, "is at version 1" in str(found)) == (412, True)
+    status, _, _ = await ask(running, "PUT", "/Subscription/mine", sent, If_None_Match='W/"1"')
+    assert status == 400
+    assert (await ask(running, "GET", "/Subscription/mine"))[1]["meta"]["versionId"] == "1"
+    for _ in range(2):
+        condition = {"If_None_Exist": f"url={HOOK}"}
+        status, found, _ = await ask(running, "POST", "/Subscription", classic(HOOK), **condition)
+        assert (status, "PUT it" in str(found)) == (412, True)
+    assert await ids(running, "status=active") == {"mine"}
+    assert (await ask(running, "DELETE", "/Subscription/mine", If_Match='W/"1"'))[0] == 204
+    assert (await ask(running, "DELETE", "/Subscription/mine", If_Match='W/"1"'))[0] == 412
+    assert (await ask(running, "DELETE", "/Subscription/mine"))[0] == 204
+
+
 async def test_puts_of_a_new_id_sent_at_once_make_one_subscription(running: Notifying) -> None:
     sent = {**classic(HOOK), "id": "mine"}
     answers = await asyncio.gather(*(ask(running, "PUT", "/Subscription/mine", sent) for _ in range(5)))

@@ -23,7 +23,7 @@ from services.notifier.subscriptions import search, versions
 from services.notifier.subscriptions.admission import Admitted, admit
 from services.notifier.subscriptions.channels import EndpointPolicy
 from services.notifier.subscriptions.history import history_bundle, understand
-from services.notifier.subscriptions.requests import if_match, logical_id
+from services.notifier.subscriptions.requests import if_match, logical_id, replaces, unconditional
 from services.notifier.subscriptions.store import SubscriptionStore
 from services.notifier.subscriptions.stored import Stored, stored_version, visible
 from services.principal import PRINCIPAL
@@ -74,6 +74,7 @@ class SubscriptionRoutes:
     async def create(self, request: web.Request) -> web.Response:
         """POST: 201 with the resource, status `requested` for a topic, `active` for classic criteria."""
         takes(request)
+        unconditional(request)
         admitted = self._admitted(await self._sent(request))
         made = await self._store.create(request[PRINCIPAL], admitted)
         self._changed()
@@ -127,7 +128,7 @@ class SubscriptionRoutes:
                 400, "value", f"found id {found!r}; expected {of!r}, the one in the URL", "Subscription.id"
             )
         made, created = await self._store.update(
-            request[PRINCIPAL], of, admitted, sent["status"], if_match(request)
+            request[PRINCIPAL], of, admitted, sent["status"], replaces(request)
         )
         self._changed()
         return self._answer(made, 201 if created else 200)
@@ -157,9 +158,9 @@ class SubscriptionRoutes:
         raise refuse(409, "conflict", f"others keep writing Subscription/{of}; send the patch again")
 
     async def delete(self, request: web.Request) -> web.Response:
-        """DELETE: 204, whether or not it existed."""
+        """DELETE: 204, whether or not it existed; with `If-Match`, of that version only."""
         takes(request)
-        await self._store.delete(request[PRINCIPAL], logical_id(request))
+        await self._store.delete(request[PRINCIPAL], logical_id(request), if_match(request))
         self._changed()
         return web.Response(status=204)
 
