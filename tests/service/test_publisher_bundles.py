@@ -108,6 +108,32 @@ async def test_entries_that_are_one_resource_are_referred_to_as_one(publisher: P
     assert told == {f"Organization/{found[0]['resource']['id']}"}
 
 
+@pytest.mark.parametrize("root", [BASE, "https://other.example/fhir"])
+async def test_entries_may_call_each_other_relative_to_their_own_url(
+    publisher: Publishing, root: str
+) -> None:
+    """As what was read from a server does, sent on as creates; here another resource may have that very id."""
+    before = await publisher.send("PUT", "/Organization/o1", organisation("o1", "1000000008"))
+    assert before.status == 201
+    report = performance(subject=subject("Organization/o1"))
+    answer = await publisher.send(
+        "POST",
+        "",
+        bundle(
+            "transaction",
+            post_entry(report, f"{root}/MeasureReport/r1"),
+            post_entry(organisation("o1", "1000000009"), f"{root}/Organization/o1"),
+        ),
+    )
+    assert answer.status == 200, answer.text
+    made = (
+        answer.json["entry"][1]["response"]["location"].removeprefix(f"{BASE}/").removesuffix("/_history/1")
+    )
+    (event,) = await publisher.emitted()
+    assert event.facets["provider"] == [made]
+    assert made != "Organization/o1"
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 async def test_one_condition_for_two_different_reports_is_refused(publisher: Publishing, method: str) -> None:
     """Which of the two were stored would depend on their order."""
@@ -206,6 +232,20 @@ async def test_the_client_may_ask_for_the_resources(publisher: Publishing) -> No
     (entry,) = answer.json["entry"]
     assert entry["fullUrl"] == f"{BASE}/Organization/other-provider"
     assert entry["resource"]["id"] == "other-provider"
+
+
+async def test_a_url_may_begin_with_a_slash_or_the_base(publisher: Publishing) -> None:
+    entries = [
+        get_entry(f"{before}{what}")
+        for before in ("", "/", f"{BASE}/")
+        for what in ("Organization/payer", "Organization?name=payer", "Organization/payer/_history/1")
+    ]
+    answer = await publisher.send("POST", "", bundle("batch", *entries))
+    assert {entry["response"]["status"] for entry in answer.json["entry"]} == {"200 OK"}
+    answer = await publisher.send(
+        "POST", "", bundle("batch", get_entry("https://x.example/Organization/payer"))
+    )
+    assert answer.json["entry"][0]["response"]["status"][:3] == "422"
 
 
 async def test_an_empty_transaction_is_answered_with_an_empty_one(publisher: Publishing) -> None:

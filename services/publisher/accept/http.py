@@ -28,7 +28,14 @@ from services.publisher.accept.patch import JSON_PATCH, Patch, operations
 from services.publisher.accept.pressure import Pressure
 from services.publisher.accept.queries import Queries, Query
 from services.publisher.accept.reads import unchanged
-from services.publisher.accept.requests import if_match, logical_id, preference, replaced, traceparent
+from services.publisher.accept.requests import (
+    if_match,
+    logical_id,
+    preference,
+    query_of,
+    replaced,
+    traceparent,
+)
 from services.publisher.accept.storing import Change, Storing
 from services.publisher.accept.validate import Validation
 from services.publisher.derive import kind as kind_of
@@ -148,7 +155,7 @@ class FhirServer:
         takes(request)
         self.pressure.require_room()
         text = await read_body(request, self.limits.bundle_bytes)
-        inside = await opened(text, self.limits, self.clock.uuid7)
+        inside = await opened(text, self.limits, self.clock.uuid7, self.base_url)
         asked = inside.entries if inside.type == "batch" else inside.all()
         changes = {place: each for place, each in enumerate(asked) if not isinstance(each, Query)}
         if inside.type == "batch":
@@ -212,7 +219,7 @@ class FhirServer:
             kind=kind_of(resource) if kind == REPORT else None,
             if_match=replaced(request.headers.get(hdrs.IF_MATCH), request.headers.get(hdrs.IF_NONE_MATCH)),
             search=query,
-            if_none_exist=request.headers.get("If-None-Exist"),
+            if_none_exist=query_of(request.headers.get("If-None-Exist"), kind, self.base_url),
         )
 
     async def _patch(self, request: web.Request) -> Patch:

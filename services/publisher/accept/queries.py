@@ -50,12 +50,12 @@ class Queries:
             FhirError: 400 or 406, as `shown` says; 404 or 410, as `reads` says.
         """
         assert asked.id is not None
-        part = shown(asked.type, asked.query, lenient=lenient)
         async with self.database.read() as tx:
             if asked.version is None:
                 found = await reads.current(tx, asked.type, asked.id, principal)
             else:
                 found = await reads.version(tx, asked.type, asked.id, asked.version, principal)
+        part = shown(asked.type, asked.query, lenient=lenient)
         return found if part.whole else replace(found, body=part.of(found.body, asked.type))
 
     async def search(self, asked: Query, principal: Principal, *, lenient: bool) -> dict[str, Any]:

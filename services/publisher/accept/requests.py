@@ -68,6 +68,18 @@ def replaced(match: str | None, none_match: str | None, place: str | None = None
     return 0
 
 
+def query_of(search: str | None, kind: str, base_url: str) -> str | None:
+    """Return the query of an `If-None-Exist`, with which some clients send the URL that it would stand in.
+
+    R4 wants the query alone; what is neither is left as it is, to be refused.
+    """
+    if search is None:
+        return None
+    before, mark, query = search.partition("?")
+    whole = mark and before in {"", kind, f"/{kind}", f"{base_url}/{kind}"}
+    return query if whole else search
+
+
 def logical_id(text: str, expression: str | None = None) -> str:
     """Return the id in a URL.
 

@@ -1,12 +1,13 @@
 """Which ids will the writes of one transaction have? And what do their references become.
 
-FHIR R4 http, transaction processing: entries may call each other by `fullUrl`, refer by a search that must
-find exactly one (`Organization?identifier=…`), and a create may turn out to be there already. References are
-rewritten in the text as it was sent, so nothing else of it changes.
+FHIR R4 http, transaction processing: entries may call each other by `fullUrl`, whole or relative to their own, refer
+by a search that must find exactly one (`Organization?identifier=…`), and a create may turn out to be there already.
+References are rewritten in the text as it was sent, so nothing else of it changes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ from services.publisher.store.content import same_as
 from services.publisher.store.model import REPORT, Write
 from services.publisher.store.references import conditional, references
 
+_RESTFUL = re.compile(r"(?P<root>https?://.+/)(?P<relative>[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})")
 _LEAVES_FIRST = {"Organization": 0, "Measure": 1, "Group": 2}
 
 
@@ -37,7 +39,9 @@ def asks(writes: Sequence[Write]) -> bool:
     """Tell whether what these writes say, or where they go, depends on a search or on each other's ids."""
     if any(write.if_none_exist is not None or write.search is not None for write in writes):
         return True
-    names = [write.full_url.encode() for write in writes if write.full_url]
+    names = [
+        name.encode() for write in writes if write.full_url for name in (write.full_url, _elsewhere(write))
+    ]
     return any(
         write.where is not None
         and (
@@ -66,7 +70,7 @@ async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url:
         if write.where is not None:
             found, unresolved = await _conditional(tx, write, base_url)
             issues += unresolved
-            write = _rewritten(write, names | found)
+            write = _rewritten(write, names | _beside(write, names) | found)
             issues += [(422, issue) for issue in _temporary(write)]
         try:
             searched = await _searched(tx, write, base_url)
@@ -92,6 +96,23 @@ def _depth(write: Write) -> int:
     if write.type == REPORT:
         return 3 if write.kind is Kind.QUALITY else 4
     return _LEAVES_FIRST[write.type]
+
+
+def _elsewhere(write: Write) -> str:
+    """Return how entries beside this one may call it by its relative URL, if that is not what it will be called."""
+    found = _RESTFUL.fullmatch(write.full_url or "")
+    if found is None or (not write.creates and found["relative"] == f"{write.type}/{write.id}"):
+        return write.full_url or ""
+    return found["relative"]
+
+
+def _beside(write: Write, names: Mapping[str, str]) -> dict[str, str]:
+    """Return what relative references of this entry mean: R4 bundle.html resolves them by its own fullUrl."""
+    found = _RESTFUL.fullmatch(write.full_url or "")
+    if found is None:
+        return {}
+    root = found["root"]
+    return {full.removeprefix(root): name for full, name in names.items() if full.startswith(root)}
 
 
 def _rewritten(write: Write, names: Mapping[str, str]) -> Write:
