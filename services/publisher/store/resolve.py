@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -33,6 +33,28 @@ class Resolved:
     write: Write
     found: str | None
     """Id of what the create's own search found to be there already."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What entries are called, and what that comes to."""
+
+    whole: dict[str, str] = field(default_factory=dict)
+    """By `fullUrl`."""
+    relative: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By the root of a `fullUrl` and the rest of it."""
+
+    def call(self, write: Write, id_: str) -> None:
+        """Know an entry by its names."""
+        if write.full_url:
+            self.whole[write.full_url] = f"{write.type}/{id_}"
+            if (found := _RESTFUL.fullmatch(write.full_url)) is not None:
+                self.relative.setdefault(found["root"], {})[found["relative"]] = f"{write.type}/{id_}"
+
+    def beside(self, write: Write) -> dict[str, str]:
+        """Return the names by which an entry may call others: R4 bundle.html reads relative ones by its own fullUrl."""
+        found = _RESTFUL.fullmatch(write.full_url or "")
+        return self.whole if found is None else self.whole | self.relative[found["root"]]
 
 
 def asks(writes: Sequence[Write]) -> bool:
@@ -62,7 +84,9 @@ async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url:
             temporary reference that no entry answers to. All findings at once.
     """
     writes, issues = await _all_meant(tx, writes, base_url)
-    names = {write.full_url: f"{write.type}/{write.id}" for write in writes if write.full_url}
+    names = _Names()
+    for write in writes:
+        names.call(write, write.id)
     resolved: dict[int, Resolved] = {}
     made: dict[tuple[str, str], str] = {}
     for place in sorted(range(len(writes)), key=lambda place: _depth(writes[place])):
@@ -70,7 +94,7 @@ async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url:
         if write.where is not None:
             found, unresolved = await _conditional(tx, write, base_url)
             issues += unresolved
-            write = _rewritten(write, names | _beside(write, names) | found)
+            write = _rewritten(write, names.beside(write) | found)
             issues += [(422, issue) for issue in _temporary(write)]
         try:
             searched = await _searched(tx, write, base_url)
@@ -82,8 +106,7 @@ async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url:
             there = searched or await _repeated(tx, write, content, owner)
             if there is None:
                 there = made.setdefault((write.type, content), write.id)
-            if write.full_url:
-                names[write.full_url] = f"{write.type}/{there}"
+            names.call(write, there)
         resolved[place] = Resolved(write, searched)
     issues += [(400, issue) for issue in _twice([each.write for each in resolved.values()])]
     issues += [(400, issue) for issue in _rivals(resolved[place] for place in sorted(resolved))]
@@ -104,15 +127,6 @@ def _elsewhere(write: Write) -> str:
     if found is None or (not write.creates and found["relative"] == f"{write.type}/{write.id}"):
         return write.full_url or ""
     return found["relative"]
-
-
-def _beside(write: Write, names: Mapping[str, str]) -> dict[str, str]:
-    """Return what relative references of this entry mean: R4 bundle.html resolves them by its own fullUrl."""
-    found = _RESTFUL.fullmatch(write.full_url or "")
-    if found is None:
-        return {}
-    root = found["root"]
-    return {full.removeprefix(root): name for full, name in names.items() if full.startswith(root)}
 
 
 def _rewritten(write: Write, names: Mapping[str, str]) -> Write:
