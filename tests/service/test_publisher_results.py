@@ -19,6 +19,7 @@ from tests.publishing import (
     get_entry,
     group,
     performance,
+    put_entry,
     quality,
     subject,
 )
@@ -139,6 +140,20 @@ async def test_a_read_may_ask_for_a_part(filled: Publishing, path: str) -> None:
     assert (await filled.get(f"{path}?_summary=false")).json == whole
     entry = (await filled.send("POST", "", bundle("batch", get_entry(f"{path[1:]}?_elements=date")))).json
     assert entry["entry"][0]["resource"].keys() == mandatory | {"date"}
+
+
+async def test_a_part_is_not_taken_for_the_whole(filled: Publishing) -> None:
+    """An Organization that was read by its name and sent back would have lost the identifiers it is known by."""
+    before = await filled.counts()
+    for path in ("/Organization/payer?_elements=name", "/MeasureReport/a?_summary=data"):
+        part = (await filled.get(path)).json
+        refused = await filled.put(part)
+        assert (refused.status, refused.issues[0][2]) == (422, f"{part['resourceType']}.meta.tag[0]")
+        judged = await filled.send("POST", f"/{part['resourceType']}/$validate", part)
+        assert ("error", "business-rule", f"{part['resourceType']}.meta.tag[0]") in judged.issues
+        entry = (await filled.send("POST", "", bundle("batch", put_entry(part)))).json["entry"][0]
+        assert entry["response"]["status"][:3] == "422"
+    assert await filled.counts() == before
 
 
 UNKNOWN = [

@@ -252,6 +252,7 @@ async def test_a_read_may_ask_for_a_part(running: Notifying, version: str) -> No
     assert part.keys() == {"resourceType", "id", "meta", "status", "reason", "criteria", "channel"}
     assert part["meta"]["tag"][-1]["code"] == "SUBSETTED"
     _, part, _ = await ask(running, "GET", f"{one}?_summary=true")
+    assert (await ask(running, "PUT", f"/Subscription/{made['id']}", part))[0] == 422
     assert part["end"] == "2099-01-01T00:00:00Z"
     assert (await ask(running, "GET", f"{one}?_elements=colour"))[0] == 400
 

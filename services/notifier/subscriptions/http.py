@@ -14,8 +14,9 @@ import orjson
 from aiohttp import hdrs, web
 
 from schemas.json_patch import apply_patch
-from schemas.outcome import refuse
+from schemas.outcome import FhirError, refuse
 from schemas.raw_json import parse
+from schemas.subset import is_part
 from services.clock import Clock
 from services.database import Connection, Database
 from services.fhir_http import json_response, read_body, read_form, version_headers
@@ -180,6 +181,8 @@ class SubscriptionRoutes:
     def _admitted(self, sent: dict[str, Any]) -> Admitted:
         if (found := sent.get("resourceType")) != "Subscription":
             raise refuse(400, "value", f"found resourceType {found!r}; expected Subscription", "Subscription")
+        if (part := is_part(sent)) is not None:
+            raise FhirError(422, part)
         return admit(sent, base_url=self._base, policy=self._policy, now=self._clock.now())
 
     def _answer(self, made: Stored, status: int) -> web.Response:

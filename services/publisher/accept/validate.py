@@ -27,6 +27,7 @@ from schemas.facets import EVERY_ORGANISATION
 from schemas.outcome import Issue, operation_outcome, refuse
 from schemas.structure.explain import explain, with_explanation
 from schemas.structure.gate import check_structure
+from schemas.subset import is_part
 from services.fhir_http import json_response, read_body
 from services.principal import PRINCIPAL, Principal
 from services.publisher.accept.examine import aside, parsed
@@ -119,6 +120,8 @@ class Validation:
             issues = with_explanation(issues, explained)
         elif asked.of_store and not any(issue.severity == "error" for issue in issues):
             issues = issues + await self._rehearsed(asked, principal)
+        if (part := is_part(resource)) is not None:
+            issues = [*issues, part]
         words = f"the structure of {asked.kind} in FHIR R4 alone" if by is None else by.words
         return [_note(f"Judged by {words}."), *issues]
 
