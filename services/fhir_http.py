@@ -169,6 +169,16 @@ def _compress(request: web.Request, response: web.StreamResponse) -> None:
         response.enable_compression(web.ContentCoding.gzip)
 
 
+def _words(request: web.Request, error: web.HTTPException) -> str:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"{request.method} is not served at {request.path}; expected {', '.join(sorted(error.allowed_methods))}"
+    if isinstance(error, web.HTTPNotFound):
+        return (
+            f"nothing is served at {request.path}; the types and operations that are stand in [base]/metadata"
+        )
+    return f"{request.method} {request.path}: {error.reason}"
+
+
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         if not _acceptable(request):
@@ -181,8 +191,9 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise
         code = _CODES.get(error.status, "processing")
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        said = f"{request.method} {request.path}: {error.reason}"
-        return outcome_response(FhirError(error.status, Issue("error", code, said), headers=headers))
+        return outcome_response(
+            FhirError(error.status, Issue("error", code, _words(request, error)), headers=headers)
+        )
     except ConnectionResetError:
         raise
     except Exception as error:
