@@ -97,6 +97,21 @@ async def test_a_create_finds_what_is_there_however_its_search_is_sent(
         assert answer.status == 400, answer.text
 
 
+@pytest.mark.parametrize(
+    "query", ["identifier=&status=complete", "status=complete&identifier", "identifier="]
+)
+async def test_a_condition_without_a_value_is_refused(publisher: Publishing, query: str) -> None:
+    """A client whose variable was empty would else have changed whatever the rest of the search finds."""
+    await publisher.put(performance("one", identifier=MINE))
+    before = await publisher.counts()
+    for method, body in (("PUT", performance("one", score=9)), ("DELETE", None)):
+        answer = await publisher.send(method, f"/MeasureReport?{query}", body)
+        assert (answer.status, "identifier has no value" in answer.said) == (400, True)
+    answer = await publisher.post(performance("x", score=9), If_None_Exist=query)
+    assert answer.status == 400
+    assert await publisher.counts() == before
+
+
 async def test_conditional_entries_of_a_transaction(publisher: Publishing) -> None:
     await publisher.put(performance("one", identifier=MINE))
     urn = "urn:uuid:0b5b6c5e-0000-4000-8000-000000000001"
