@@ -30,6 +30,9 @@ _JSON_TYPES = {FHIR_JSON, "application/json", "text/json", "application/json-pat
 _FORM = "application/x-www-form-urlencoded"
 _CHARSETS = {"utf-8", "ascii", "iso8859-1"}
 """Of a form, as Python names them."""
+_LONGEST_URL = 64 * 1024
+LONGEST_SEARCH = 48 * 1024
+"""Bytes of a search; with the base and a place to go on from it is a URL that is served."""
 _WORTH_COMPRESSING = 1024
 """In bytes: what is shorter goes in one packet anyway."""
 _CODES: dict[int, IssueCode] = {
@@ -83,12 +86,15 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     return await _body(request, limit)
 
 
-async def read_form(request: web.Request, limit: int) -> str:
-    """Return the body of a search by POST, as it would stand in a URL; refuses as `read_body` does."""
+async def read_form(request: web.Request) -> str:
+    """Return the body of a search by POST, as it would stand in a URL; refuses as `read_body` does.
+
+    It has at most `LONGEST_SEARCH` bytes: the links to its next pages hold it whole, and are to be followed.
+    """
     if request.content_type != _FORM:
         raise refuse(415, "not-supported", f"Content-Type is {request.content_type}; expected {_FORM}")
     charset = request.charset or "utf-8"
-    body = await _body(request, limit)
+    body = await _body(request, LONGEST_SEARCH)
     try:
         if codecs.lookup(charset).name not in _CHARSETS:
             raise LookupError(charset)  # one that Python knows, and forms do not come in
@@ -135,7 +141,9 @@ def _acceptable(request: web.Request) -> bool:
 def fhir_application(clock: Clock) -> web.Application:
     """Return the application that a service's routes go into."""
     # aiohttp's parser answers a body that is not packed as it says in plain text, or never: `_body` unpacks.
-    return web.Application(middlewares=[fhir_middleware(clock)], handler_args={"auto_decompress": False})
+    # And it answers a URL that is longer than its 8 KiB in plain text, were it a link of ours.
+    arguments = {"auto_decompress": False, "max_line_size": _LONGEST_URL}
+    return web.Application(middlewares=[fhir_middleware(clock)], handler_args=arguments)
 
 
 def fhir_middleware(clock: Clock) -> Any:

@@ -214,6 +214,20 @@ async def test_nor_is_an_entry_or_a_form(filled: Publishing) -> None:
     assert answer.status == 406
 
 
+async def test_the_links_of_a_long_search_can_be_followed(filled: Publishing) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    others = ",".join(f"{number:064}" for number in range(250))
+    long = f"_count=3&_id=a,b,c,d,{others}&_id:not={others}&identifier:not={others}"[: 48 * 1024]
+    page = await filled.send("POST", "/MeasureReport/_search", long.encode(), **form)
+    assert page.status == 200, page.text
+    following = link(page.json, "next")
+    assert len(following) > 47 * 1024
+    rest = await filled.get(following.removeprefix(BASE))
+    assert ids(page.json, "match") + ids(rest.json, "match") == ["a", "b", "c", "d"]
+    too_long = await filled.send("POST", "/MeasureReport/_search", b"_id=" + b"a" * 50_000, **form)
+    assert (too_long.status, too_long.issues[0][1]) == (413, "too-long")
+
+
 async def test_a_cursor_goes_with_its_own_search_only(filled: Publishing) -> None:
     page = (await filled.get("/MeasureReport?_count=2&status=complete")).json
     following = link(page, "next").removeprefix(BASE)

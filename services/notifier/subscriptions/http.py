@@ -169,7 +169,7 @@ class SubscriptionRoutes:
         """GET, or POST to `_search`: a page of what is found, by id."""
         query = request.rel_url.raw_query_string
         if request.method == hdrs.METH_POST:
-            query = "&".join(part for part in (query, await read_form(request, MOST_BYTES)) if part)
+            query = "&".join(part for part in (query, await read_form(request)) if part)
         asked = search.understand(query, base_url=self._base, lenient=is_lenient(request.headers))
         async with self._database.read() as connection:
             page = await search.find(connection, asked, request[PRINCIPAL], self._clock.now())

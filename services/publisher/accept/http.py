@@ -133,9 +133,7 @@ class FhirServer:
         """GET [base]/Type?… and POST [base]/Type/_search."""
         query = request.rel_url.raw_query_string
         if request.method == hdrs.METH_POST:
-            query = "&".join(
-                part for part in (query, await read_form(request, self.limits.report_bytes)) if part
-            )
+            query = "&".join(part for part in (query, await read_form(request)) if part)
         asked = Query(request.match_info["type"], query=query)
         lenient = is_lenient(request.headers)
         return json_response(await self._queries.search(asked, request[PRINCIPAL], lenient=lenient))
