@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 import orjson
 
+from schemas.outcome import Issue
 from schemas.raw_json import joined, slices
 
 Summary: TypeAlias = Literal["true", "text", "data"]
@@ -79,7 +80,26 @@ ELEMENTS: Final[Mapping[str, Elements]] = {
         summary="identifier active type actual code name quantity managingEntity",
         kept="type actual",
     ),
+    "Subscription": _elements(
+        "status contact end reason criteria error channel",
+        summary="status contact end reason criteria error channel",
+        kept="status reason criteria channel",
+    ),
 }
+
+
+def is_part(resource: Mapping[str, Any]) -> Issue | None:
+    """Return why a resource is not to be stored: it is a part of one, and what is not there would be lost."""
+    meta = resource.get("meta")
+    tags = meta.get("tag") if isinstance(meta, dict) else None
+    for place, tag in enumerate(tags if isinstance(tags, list) else ()):
+        if isinstance(tag, dict) and all(tag.get(name) == said for name, said in SUBSETTED.items()):
+            said = (
+                "the resource is tagged SUBSETTED: it is a part of one, as _elements and _summary show it; read it "
+                "whole, change that and send it"
+            )
+            return Issue("error", "business-rule", said, f"{resource.get('resourceType')}.meta.tag[{place}]")
+    return None
 
 
 def summarised(text: bytes, kind: str, summary: Summary) -> bytes:

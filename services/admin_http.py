@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Final, TypeAlias
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.lifecycle import Lifecycle
 from services.metrics import REGISTRY
+from services.trusted_hosts import trusted
 
 Checks: TypeAlias = Callable[[], Awaitable[Mapping[str, str | None]]]
 """Answers the name of each check with `None` when it passes, else a sentence."""
 
 
-def admin_app(lifecycle: Lifecycle, ready: Checks) -> web.Application:
+_FOR_MACHINES: Final = frozenset({"/livez", "/readyz", "/metrics"})
+"""Asked under whatever name a probe or a scraper has for this process."""
+
+
+def admin_app(lifecycle: Lifecycle, ready: Checks, hosts: Collection[str] = ()) -> web.Application:
     """Return the admin application: `/livez`, `/readyz`, `/metrics`.
+
+    All that is added is for browsers, and served under an address, `localhost` and the names in `hosts` alone.
 
     `/livez` fails only for what a restart may cure: a loop that has gone silent. `/readyz` fails for what
     keeps the process from its work, whoever's fault it is, and from the moment it is told to stop.
@@ -32,11 +39,28 @@ def admin_app(lifecycle: Lifecycle, ready: Checks) -> web.Application:
         checks["stopping"] = "the process is ending" if lifecycle.stopping.is_set() else None
         return _answer(checks)
 
-    app = web.Application()
+    app = web.Application(middlewares=[_under(hosts)])
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", _metrics)
     return app
+
+
+def _under(hosts: Collection[str]) -> Any:
+    @web.middleware
+    async def middleware(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        asked = request.headers.get(hdrs.HOST, "")
+        if request.path in _FOR_MACHINES or trusted(asked, hosts):
+            return await handler(request)
+        said = (
+            f"This page is not served under the name {asked[:100]!r}, which may not be this machine's own. Open it "
+            "under the machine's address, or have VBPR_ADMIN_HOSTS say the name.\n"
+        )
+        return web.Response(status=421, text=said, headers={"X-Content-Type-Options": "nosniff"})
+
+    return middleware
 
 
 def _answer(checks: Mapping[str, str | None]) -> web.Response:

@@ -19,7 +19,7 @@ from schemas.fhir import FHIR_JSON
 from schemas.outcome import FhirError, Issue, IssueCode, operation_outcome, refuse
 from services import logs, metrics
 from services.clock import Clock
-from services.negotiation import coding, takes, takes_gzip, unpacked
+from services.negotiation import coding, takes_gzip, takes_json, unpacked
 from services.principal import LOCAL, PRINCIPAL
 
 log = logs.get(__name__)
@@ -30,6 +30,9 @@ _JSON_TYPES = {FHIR_JSON, "application/json", "text/json", "application/json-pat
 _FORM = "application/x-www-form-urlencoded"
 _CHARSETS = {"utf-8", "ascii", "iso8859-1"}
 """Of a form, as Python names them."""
+_LONGEST_URL = 64 * 1024
+LONGEST_SEARCH = 48 * 1024
+"""Bytes of a search; with the base and a place to go on from it is a URL that is served."""
 _WORTH_COMPRESSING = 1024
 """In bytes: what is shorter goes in one packet anyway."""
 _CODES: dict[int, IssueCode] = {
@@ -83,12 +86,15 @@ async def read_body(request: web.Request, limit: int) -> bytes:
     return await _body(request, limit)
 
 
-async def read_form(request: web.Request, limit: int) -> str:
-    """Return the body of a search by POST, as it would stand in a URL; refuses as `read_body` does."""
+async def read_form(request: web.Request) -> str:
+    """Return the body of a search by POST, as it would stand in a URL; refuses as `read_body` does.
+
+    It has at most `LONGEST_SEARCH` bytes: the links to its next pages hold it whole, and are to be followed.
+    """
     if request.content_type != _FORM:
         raise refuse(415, "not-supported", f"Content-Type is {request.content_type}; expected {_FORM}")
     charset = request.charset or "utf-8"
-    body = await _body(request, limit)
+    body = await _body(request, LONGEST_SEARCH)
     try:
         if codecs.lookup(charset).name not in _CHARSETS:
             raise LookupError(charset)  # one that Python knows, and forms do not come in
@@ -128,16 +134,16 @@ def _too_large(found: int, limit: int) -> FhirError:
 
 
 def _acceptable(request: web.Request) -> bool:
-    wanted = request.query.get("_format", "").strip().replace(" ", "+") or ", ".join(
-        request.headers.getall(hdrs.ACCEPT, ())
-    )
-    return wanted == "json" or takes(wanted, FHIR_JSON, {*_JSON_TYPES, "text/*"} - {FHIR_JSON})
+    asked = request.query.get("_format", "").strip()
+    return takes_json(asked) if asked else takes_json(", ".join(request.headers.getall(hdrs.ACCEPT, ())))
 
 
 def fhir_application(clock: Clock) -> web.Application:
     """Return the application that a service's routes go into."""
     # aiohttp's parser answers a body that is not packed as it says in plain text, or never: `_body` unpacks.
-    return web.Application(middlewares=[fhir_middleware(clock)], handler_args={"auto_decompress": False})
+    # And it answers a URL that is longer than its 8 KiB in plain text, were it a link of ours.
+    arguments = {"auto_decompress": False, "max_line_size": _LONGEST_URL}
+    return web.Application(middlewares=[fhir_middleware(clock)], handler_args=arguments)
 
 
 def fhir_middleware(clock: Clock) -> Any:
@@ -171,6 +177,16 @@ def _compress(request: web.Request, response: web.StreamResponse) -> None:
         response.enable_compression(web.ContentCoding.gzip)
 
 
+def _words(request: web.Request, error: web.HTTPException) -> str:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"{request.method} is not served at {request.path}; expected {', '.join(sorted(error.allowed_methods))}"
+    if isinstance(error, web.HTTPNotFound):
+        return (
+            f"nothing is served at {request.path}; the types and operations that are stand in [base]/metadata"
+        )
+    return f"{request.method} {request.path}: {error.reason}"
+
+
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         if not _acceptable(request):
@@ -183,8 +199,9 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise
         code = _CODES.get(error.status, "processing")
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        said = f"{request.method} {request.path}: {error.reason}"
-        return outcome_response(FhirError(error.status, Issue("error", code, said), headers=headers))
+        return outcome_response(
+            FhirError(error.status, Issue("error", code, _words(request, error)), headers=headers)
+        )
     except ConnectionResetError:
         raise
     except Exception as error:

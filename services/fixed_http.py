@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
@@ -15,8 +15,10 @@ from schemas.operations import SEARCHED_BY, operations
 from schemas.outcome import refuse
 from schemas.search.definition import definitions
 from services.fhir_http import json_response
+from services.shown import takes
 
-_PRESENTATION: Final = frozenset({"_format", "_pretty"})
+_WITHOUT_EFFECT: Final = ("_summary", "_elements")
+"""Nobody has to honour these, and these resources are short."""
 
 Finds = Callable[[Mapping[str, Any], str], bool]
 """Answers whether a search parameter's value finds a resource."""
@@ -47,6 +49,7 @@ class FixedResources:
 
     async def read(self, request: web.Request) -> web.Response:
         """GET one."""
+        takes(request, *_WITHOUT_EFFECT)
         logical_id = request.match_info["id"]
         found = self._resources.get(logical_id)
         if found is None:
@@ -57,18 +60,13 @@ class FixedResources:
     async def search(self, request: web.Request) -> web.Response:
         """GET those that every parameter finds."""
         found = dict(self._resources)
-        for name, value in request.query.items():
-            if name in _PRESENTATION:
-                continue
-            if name not in self._found_by:
-                known = ", ".join(self._found_by)
-                raise refuse(
-                    400, "not-supported", f"{self._kind} cannot be searched by {name}; expected {known}"
-                )
+        takes(request, *self._found_by, *_WITHOUT_EFFECT)
+        asked = [(name, value) for name, value in request.query.items() if name in self._found_by]
+        for name, value in asked:
             wanted, finds = value.split(","), self._found_by[name]
             found = {key: each for key, each in found.items() if any(finds(each, one) for one in wanted)}
         path = f"{self._base}/{self._kind}"
-        query = f"?{request.query_string}" if request.query_string else ""
+        query = f"?{urlencode(asked)}" if asked else ""
         entries: list[dict[str, Any]] = [
             {"fullUrl": f"{path}/{key}", "resource": each, "search": {"mode": "match"}}
             for key, each in found.items()

@@ -9,11 +9,14 @@ import zlib
 from collections.abc import Collection
 from typing import Final
 
+from schemas.fhir import FHIR_JSON
 from schemas.outcome import FhirError, Issue, refuse
 
 CODINGS: Final = "gzip, deflate, identity"
 """How a body may be packed."""
 
+_JSON: Final = frozenset({"application/json", "text/json", "application/json-patch+json", "text/*"})
+"""What is asked for by these is answered in FHIR's JSON."""
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
 
 
@@ -42,6 +45,23 @@ def takes(accept: str, served: str, spellings: Collection[str]) -> bool:
         return True
     ranges = (served, served.partition("/")[0] + "/*", "*/*")
     return next((said[each] for each in ranges if each in said), 0) > 0
+
+
+def takes_json(wanted: str) -> bool:
+    """Answer whether an `Accept` or a `_format` takes JSON, by any of its names."""
+    # In a URL a plus sign stands for a blank.
+    said = wanted.strip().lower().replace(" ", "+")
+    return said == "json" or takes(said, FHIR_JSON, _JSON)
+
+
+def require_json(format_: str) -> None:
+    """Refuse a `_format` that is not served.
+
+    Raises:
+        FhirError: 406.
+    """
+    if not takes_json(format_):
+        raise refuse(406, "not-supported", f"_format is {format_[:50]!r}; only {FHIR_JSON} is served")
 
 
 def takes_gzip(accept_encoding: str) -> bool:

@@ -69,7 +69,7 @@ async def serve(name: str, settings: Settings, clock: Clock, open_services: Open
         settings = settings.model_copy(update=ports)
         opened = await stack.enter_async_context(contextlib.AsyncExitStack())
         services = await open_services(settings, clock, opened)
-        await _start_admin(stack, admin, lifecycle, services)
+        await _start_admin(stack, admin, lifecycle, services, settings)
         stack.push_async_callback(opened.aclose)  # before the admin pages go: they tell how far the end is
         fhir = await _start_fhir(stack, public, clock, services, settings)
         for service in services:
@@ -114,7 +114,11 @@ async def _start_fhir(
 
 
 async def _start_admin(
-    stack: contextlib.AsyncExitStack, bound: socket.socket, lifecycle: Lifecycle, services: Sequence[Service]
+    stack: contextlib.AsyncExitStack,
+    bound: socket.socket,
+    lifecycle: Lifecycle,
+    services: Sequence[Service],
+    settings: Settings,
 ) -> None:
     async def ready() -> dict[str, str | None]:
         checks: dict[str, str | None] = {}
@@ -122,7 +126,8 @@ async def _start_admin(
             checks.update(await service.ready())
         return checks
 
-    app = admin_app(lifecycle, ready)
+    named = [settings.admin_host, *(each.strip() for each in settings.admin_hosts.split(","))]
+    app = admin_app(lifecycle, ready, named)
     for service in services:
         if isinstance(service, Operated):
             service.mount_ops(app)

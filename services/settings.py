@@ -43,6 +43,11 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address that serves `/livez`, `/readyz`, `/metrics`, `/ops`."
     )
     admin_port: int = Field(8081, ge=0, le=65535, description="Port of the same; 0 takes a free one.")
+    admin_hosts: str = Field(
+        "",
+        description="Names, `host,…`, under which browsers may open `/ops` beside any address, `localhost` and"
+        " `admin_host`; others are answered 421.",
+    )
     trusted_network: bool = Field(
         default=False, description="Serve other addresses than loopback: something in front authenticates."
     )
@@ -65,6 +70,13 @@ class Settings(BaseSettings):
         30.0,
         ge=1,
         description="How long a transaction may stand idle before PostgreSQL ends it, with the locks it holds.",
+    )
+
+    database_transaction_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="How long a transaction may take in all before PostgreSQL 17 or newer ends it, with the locks it"
+        " holds; 0: no limit.",
     )
 
     # Event log

@@ -9,9 +9,11 @@ types         how times are kept                  migrations    revisions, by Al
 from services.database.connection import Connection
 from services.database.database import Database
 from services.database.migrations import DatabaseStateError, Migrations
+from services.database.postgresql import Bounds
 from services.database.types import UtcDateTime, from_micros, micros
 
 __all__ = [
+    "Bounds",
     "Connection",
     "Database",
     "DatabaseStateError",

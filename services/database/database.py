@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import cache
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import sqlalchemy as sa
 
@@ -23,6 +23,8 @@ from services.database.connection import Connection, Observer, Session
 from services.database.pool import Pool
 from services.database.statements import Statements
 from services.database.types import UtcDateTime
+
+DEFAULT_BOUNDS: Final = postgresql.Bounds(idle=30.0, whole=600.0)
 
 SqliteDriver: TypeAlias = Callable[[str, str], Awaitable[Session]]
 """Opens a file (its path, and what begins a transaction) in another way than `sqlite.opened`."""
@@ -37,13 +39,13 @@ class Database:
         *,
         pool_size: int = 8,
         schema_name: str = "database",
-        idle_seconds: float = 30.0,
+        bounds: postgresql.Bounds | None = None,
         driver: SqliteDriver | None = None,
     ) -> None:
         """Open lazily; `url` is SQLAlchemy's (`sqlite+aiosqlite:///file`, `postgresql+asyncpg://…`).
 
-        PostgreSQL ends a transaction that stands idle for `idle_seconds`: a process that froze, or a machine
-        that is gone, must not hold its locks for ever. `driver` opens SQLite's files in place of ours.
+        PostgreSQL ends a transaction that stands idle, or goes on, for longer than the `bounds`: a process that
+        froze, or a machine that is gone, must not hold its locks for ever. `driver` opens SQLite's files in place of ours.
         """
         self.url = sa.make_url(url)
         self.name = schema_name
@@ -57,7 +59,9 @@ class Database:
             self._readers = Pool(pool_size, self._sqlite("BEGIN", driver, aside=True))
         else:
             self._writing = None
-            self._writers = self._glancers = self._readers = Pool(pool_size, self._server(idle_seconds))
+            self._writers = self._glancers = self._readers = Pool(
+                pool_size, self._server(bounds or DEFAULT_BOUNDS)
+            )
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[Connection]:
@@ -124,11 +128,9 @@ class Database:
 
         return connect
 
-    def _server(self, idle_seconds: float) -> Callable[[], Awaitable[Session]]:
-        settings = {"idle_in_transaction_session_timeout": f"{int(idle_seconds * 1000)}ms"}
-
+    def _server(self, bounds: postgresql.Bounds) -> Callable[[], Awaitable[Session]]:
         async def connect() -> Session:
-            return await postgresql.opened(self.url, self._statements.dialect, server_settings=settings)
+            return await postgresql.opened(self.url, self._statements.dialect, bounds)
 
         return connect
 

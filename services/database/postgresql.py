@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -17,11 +18,25 @@ if TYPE_CHECKING:
 _CACHED_STATEMENTS = 512
 _ROWS_AT_A_TIME = 200
 _CONNECT_SECONDS = 10.0
+_BOUNDS_TRANSACTIONS = 17
+"""The first PostgreSQL that can end a transaction for its age."""
+_ENDED = ("25P03", "25P04")
+"""SQLSTATEs of a transaction that stood idle, or went on, for too long: the server has ended the session."""
 _OURS = ("prepared_statement_cache_size", "prepared_statement_name_func", "async_fallback")
 """What SQLAlchemy would take from a URL's query for itself."""
 
 
-async def opened(url: sa.URL, dialect: sa.Dialect, *, server_settings: Mapping[str, str]) -> PostgresSession:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long a transaction may last, in seconds, before the server ends it with the locks it holds."""
+
+    idle: float
+    """Between two statements."""
+    whole: float
+    """From its beginning, waits and statements together; 0: however long. PostgreSQL has that since 17."""
+
+
+async def opened(url: sa.URL, dialect: sa.Dialect, bounds: Bounds) -> PostgresSession:
     """Connect.
 
     Raises:
@@ -32,11 +47,18 @@ async def opened(url: sa.URL, dialect: sa.Dialect, *, server_settings: Mapping[s
     _, arguments = dialect.create_connect_args(url)
     raw = await asyncpg.connect(
         **{name: value for name, value in arguments.items() if name not in _OURS},
-        server_settings=dict(server_settings),
+        server_settings={"idle_in_transaction_session_timeout": _milliseconds(bounds.idle)},
         statement_cache_size=_CACHED_STATEMENTS,
         timeout=_CONNECT_SECONDS,
     )
+    if raw.get_server_version().major >= _BOUNDS_TRANSACTIONS:
+        # Not before: a server that does not know a setting refuses the connection.
+        await raw.execute("SELECT set_config('transaction_timeout', $1, false)", _milliseconds(bounds.whole))
     return PostgresSession(raw)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{int(seconds * 1000)}ms"
 
 
 def translated(error: Exception) -> sa.exc.DBAPIError:
@@ -45,7 +67,7 @@ def translated(error: Exception) -> sa.exc.DBAPIError:
 
     # A connection that breaks in the middle of many may be reported as a fault of asyncpg's own.
     gone = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-    lost = isinstance(error, gone)
+    lost = isinstance(error, gone) or getattr(error, "sqlstate", None) in _ENDED
     kind: type[sa.exc.DBAPIError] = sa.exc.DBAPIError
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         kind = sa.exc.IntegrityError

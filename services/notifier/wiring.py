@@ -10,7 +10,7 @@ from aiohttp import web
 
 from schemas.capability import capability_statement
 from services.clock import Clock
-from services.database import Database, Migrations
+from services.database import Bounds, Database, Migrations
 from services.event_log import EventSource
 from services.event_log_witness import Witness
 from services.fhir_http import json_response
@@ -199,5 +199,5 @@ def open_database(settings: Settings) -> Database:
         settings.database_url("notifier"),
         pool_size=settings.database_pool_size,
         schema_name="notifier's database",
-        idle_seconds=settings.database_idle_seconds,
+        bounds=Bounds(settings.database_idle_seconds, settings.database_transaction_seconds),
     )

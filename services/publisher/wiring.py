@@ -12,7 +12,7 @@ from aiohttp import web
 
 from services import metrics
 from services.clock import Clock
-from services.database import Database, Migrations
+from services.database import Bounds, Database, Migrations
 from services.event_log import EventSink, EventSource
 from services.event_log_outbox import OutboxRows, OutboxSink, OutboxSource
 from services.lifecycle import Loop
@@ -143,7 +143,7 @@ def open_database(settings: Settings) -> Database:
         settings.database_url("publisher"),
         pool_size=settings.database_pool_size,
         schema_name="publisher's database",
-        idle_seconds=settings.database_idle_seconds,
+        bounds=Bounds(settings.database_idle_seconds, settings.database_transaction_seconds),
     )
 
 

@@ -178,3 +178,6 @@ def test_the_gateway_shows_nothing_else(port: int, path: str) -> None:
 
 def test_operators_reach_the_notifiers_page() -> None:
     assert _upstream(8081, "/ops") == "operators"
+    text = (ROOT / "deploy" / "gateway" / "nginx.conf").read_text()
+    # Under the name in the address bar, by which the notifier knows whether it is to show them.
+    assert "proxy_set_header Host $http_host;" in text.partition("listen 8081;")[2]

@@ -132,6 +132,32 @@ async def test_metrics_are_prometheus_text(clock: ManualClock) -> None:
     assert "# TYPE vbpr_notifications_owed gauge" in body
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8081", 200), ("[::1]:8081", 200), ("10.1.2.3", 200), ("localhost:8081", 200), ("LOCALHOST.", 200),
+        ("ops.clinic.example:8081", 200), ("elsewhere.example:8081", 421), ("127.0.0.1.elsewhere.example", 421),
+        ("ops.clinic.example.elsewhere.example", 421), ("notlocalhost", 421), ("[", 421), ("", 421),
+    ],
+)  # fmt: skip
+async def test_pages_for_browsers_are_served_under_names_of_ours_only(
+    clock: ManualClock, host: str, status: int
+) -> None:
+    """DNS rebinding: a page from elsewhere has its own name lead here, to read what is served."""
+    app = admin_app(Lifecycle(clock), Slow().ready, ["127.0.0.1", "ops.clinic.example"])
+    app.router.add_get("/ops", _page)
+    async with TestClient(TestServer(app)) as client:
+        async with client.get("/ops", headers={"Host": host}) as response:
+            assert (response.status, "VBPR_ADMIN_HOSTS" in await response.text()) == (status, status == 421)
+        for path in ("/livez", "/readyz", "/metrics"):
+            async with client.get(path, headers={"Host": host}) as response:
+                assert response.status == 200
+
+
+async def _page(_request: web.Request) -> web.Response:
+    return web.Response(text="the page")
+
+
 async def _opened(
     service: Slow, started: Callable[[Settings], None], settings: Settings, stack: AsyncExitStack
 ) -> Sequence[process.Service]:

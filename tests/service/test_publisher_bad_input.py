@@ -299,3 +299,24 @@ async def test_a_report_of_an_organisation_that_is_not_stored_here_is_taken(smal
     assert (await small.put(performance(subject=subject(elsewhere)))).status == 201
     (event,) = await small.emitted()
     assert event.facets["provider"] == [elsewhere]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/Patient/1", 404, "nothing is served at /fhir/Patient/1; the types and operations that are"),
+        ("POST", "/MeasureReport/x/$nonsense", 404, "stand in [base]/metadata"),
+        (
+            "POST",
+            "/MeasureReport/x",
+            405,
+            "POST is not served at /fhir/MeasureReport/x; expected DELETE, GET, HEAD",
+        ),
+    ],
+)
+async def test_what_is_not_served_says_where_to_look(
+    publisher: Publishing, method: str, path: str, status: int, words: str
+) -> None:
+    answer = await publisher.send(method, path, {} if method == "POST" else None)
+    assert answer.status == status
+    assert words in answer.said

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.publishing import (
     BASE,
     OTHER_PROVIDER,
@@ -25,6 +27,7 @@ from tests.publishing import (
     subject,
 )
 
+MINE = [{"system": "urn:mine", "value": "1"}]
 URN = "urn:uuid:0b5b6c5e-0000-4000-8000-00000000000"
 
 
@@ -74,6 +77,77 @@ async def test_a_transaction_sent_again_stores_nothing(publisher_database_url: s
             entry["response"]["location"] for entry in first.json["entry"]
         ]
         assert await publisher.counts() == before
+
+
+@pytest.mark.parametrize("kind", ["transaction", "batch"])
+@pytest.mark.parametrize("condition", [{}, {"ifNoneExist": "identifier=urn:mine|1"}])
+async def test_the_same_create_twice_in_a_bundle_is_one_report(
+    publisher_database_url: str, kind: str, condition: Resource
+) -> None:
+    async with publishing(publisher_database_url) as publisher:
+        await publisher.prepare()
+        entry = post_entry(performance(identifier=MINE), **condition)
+        answer = await publisher.send("POST", "", bundle(kind, entry, entry))
+        assert answer.status == 200, answer.text
+        first, second = (each["response"] for each in answer.json["entry"])
+        assert (first["status"], second["status"]) == ("201 Created", "200 OK")
+        assert first["location"] == second["location"]
+        assert len(await publisher.ids("identifier=urn:mine|1")) == 1
+        assert len(await publisher.emitted()) == 1
+
+
+async def test_entries_that_are_one_resource_are_referred_to_as_one(publisher: Publishing) -> None:
+    new = organisation("new", "1000000009")
+    first, second = performance(subject=subject(f"{URN}1")), performance(subject=subject(f"{URN}2"), score=4)
+    entries = (post_entry(new, f"{URN}1"), post_entry(new, f"{URN}2"), post_entry(first), post_entry(second))
+    answer = await publisher.send("POST", "", bundle("transaction", *entries))
+    assert answer.status == 200, answer.text
+    found = (await publisher.get("/Organization?name=new")).json["entry"]
+    assert len(found) == 1
+    told = {event.facets["provider"][0] for event in await publisher.emitted()}
+    assert told == {f"Organization/{found[0]['resource']['id']}"}
+
+
+@pytest.mark.parametrize("root", [BASE, "https://other.example/fhir"])
+async def test_entries_may_call_each_other_relative_to_their_own_url(
+    publisher: Publishing, root: str
+) -> None:
+    """As what was read from a server does, sent on as creates; here another resource may have that very id."""
+    before = await publisher.send("PUT", "/Organization/o1", organisation("o1", "1000000008"))
+    assert before.status == 201
+    report = performance(subject=subject("Organization/o1"))
+    answer = await publisher.send(
+        "POST",
+        "",
+        bundle(
+            "transaction",
+            post_entry(report, f"{root}/MeasureReport/r1"),
+            post_entry(organisation("o1", "1000000009"), f"{root}/Organization/o1"),
+        ),
+    )
+    assert answer.status == 200, answer.text
+    made = (
+        answer.json["entry"][1]["response"]["location"].removeprefix(f"{BASE}/").removesuffix("/_history/1")
+    )
+    (event,) = await publisher.emitted()
+    assert event.facets["provider"] == [made]
+    assert made != "Organization/o1"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_one_condition_for_two_different_reports_is_refused(publisher: Publishing, method: str) -> None:
+    """Which of the two were stored would depend on their order."""
+    before = await publisher.counts()
+    asked = {"ifNoneExist": "identifier=urn:mine|1"} if method == "POST" else {
+        "method": "PUT", "url": "MeasureReport?identifier=urn:mine|1"
+    }  # fmt: skip
+    entries = [post_entry(performance(identifier=MINE, score=score), **asked) for score in (3, 4)]
+    answer = await publisher.send("POST", "", bundle("transaction", *entries))
+    assert (answer.status, answer.issues) == (400, [("error", "duplicate", "Bundle.entry[1].resource")])
+    assert await publisher.counts() == before
+    each = await publisher.send("POST", "", bundle("batch", *entries))
+    assert [entry["response"]["status"] for entry in each.json["entry"]] == ["201 Created", "200 OK"]
+    assert len(await publisher.ids("identifier=urn:mine|1")) == 1
 
 
 async def test_references_may_be_searches(publisher: Publishing) -> None:
@@ -158,6 +232,20 @@ async def test_the_client_may_ask_for_the_resources(publisher: Publishing) -> No
     (entry,) = answer.json["entry"]
     assert entry["fullUrl"] == f"{BASE}/Organization/other-provider"
     assert entry["resource"]["id"] == "other-provider"
+
+
+async def test_a_url_may_begin_with_a_slash_or_the_base(publisher: Publishing) -> None:
+    entries = [
+        get_entry(f"{before}{what}")
+        for before in ("", "/", f"{BASE}/")
+        for what in ("Organization/payer", "Organization?name=payer", "Organization/payer/_history/1")
+    ]
+    answer = await publisher.send("POST", "", bundle("batch", *entries))
+    assert {entry["response"]["status"] for entry in answer.json["entry"]} == {"200 OK"}
+    answer = await publisher.send(
+        "POST", "", bundle("batch", get_entry("https://x.example/Organization/payer"))
+    )
+    assert answer.json["entry"][0]["response"]["status"][:3] == "422"
 
 
 async def test_an_empty_transaction_is_answered_with_an_empty_one(publisher: Publishing) -> None:

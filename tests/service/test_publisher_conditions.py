@@ -8,7 +8,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 
 import pytest
 
-from tests.publishing import Publishing, bundle, organisation, performance, post_entry, put_entry
+from tests.publishing import BASE, Publishing, bundle, organisation, performance, post_entry, put_entry
 
 MINE = [{"system": "urn:reports", "value": "42"}]
 QUERY = "MeasureReport?identifier=urn:reports|42"
@@ -78,6 +78,38 @@ async def test_a_put_may_ask_that_nothing_is_there(publisher: Publishing) -> Non
     assert refused.status == 412, refused.text
     assert (await publisher.send("DELETE", "/MeasureReport/report", b"")).status == 204
     assert (await publisher.put(performance(), **new)).status == 201
+
+
+@pytest.mark.parametrize("before", ["", "?", "MeasureReport?", "/MeasureReport?", f"{BASE}/MeasureReport?"])
+async def test_a_create_finds_what_is_there_however_its_search_is_sent(
+    publisher: Publishing, before: str
+) -> None:
+    """R4 wants the query alone; HAPI's client, for one, sends the whole URL."""
+    await publisher.put(performance("one", identifier=MINE))
+    search = f"{before}identifier={QUERY.partition('identifier=')[2]}"
+    answer = await publisher.post(performance("x", score=9, identifier=MINE), If_None_Exist=search)
+    assert (answer.status, answer.json["id"]) == (200, "one")
+    entry = post_entry(performance("x", score=9, identifier=MINE), ifNoneExist=search)
+    answer = await publisher.send("POST", "", bundle("transaction", entry))
+    assert answer.json["entry"][0]["response"]["location"] == f"{BASE}/MeasureReport/one/_history/1"
+    for other in ("Measure?", "https://other.example/fhir/MeasureReport?"):
+        answer = await publisher.post(performance("x", score=9), If_None_Exist=f"{other}identifier=1")
+        assert answer.status == 400, answer.text
+
+
+@pytest.mark.parametrize(
+    "query", ["identifier=&status=complete", "status=complete&identifier", "identifier="]
+)
+async def test_a_condition_without_a_value_is_refused(publisher: Publishing, query: str) -> None:
+    """A client whose variable was empty would else have changed whatever the rest of the search finds."""
+    await publisher.put(performance("one", identifier=MINE))
+    before = await publisher.counts()
+    for method, body in (("PUT", performance("one", score=9)), ("DELETE", None)):
+        answer = await publisher.send(method, f"/MeasureReport?{query}", body)
+        assert (answer.status, "identifier has no value" in answer.said) == (400, True)
+    answer = await publisher.post(performance("x", score=9), If_None_Exist=query)
+    assert answer.status == 400
+    assert await publisher.counts() == before
 
 
 async def test_conditional_entries_of_a_transaction(publisher: Publishing) -> None:

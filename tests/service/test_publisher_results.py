@@ -13,10 +13,13 @@ from tests.publishing import (
     Answer,
     Publishing,
     Resource,
+    bundle,
     contract,
     contract_url,
+    get_entry,
     group,
     performance,
+    put_entry,
     quality,
     subject,
 )
@@ -120,6 +123,109 @@ async def test_what_is_not_supported_is_refused_by_name_unless_the_client_is_len
     assert lenient.status == 200, lenient.text
     assert "outcome" in [entry["search"]["mode"] for entry in lenient.json["entry"]]
     assert "nonsense" not in link(lenient.json, "self")
+
+
+@pytest.mark.parametrize("path", ["/MeasureReport/a", "/MeasureReport/a/_history/1"])
+async def test_a_read_may_ask_for_a_part(filled: Publishing, path: str) -> None:
+    whole = (await filled.get(path)).json
+    part = await filled.get(f"{path}?_elements=date,MeasureReport.subject&_pretty=true&_format=json")
+    assert part.status == 200, part.text
+    mandatory = {"resourceType", "id", "meta", "status", "type", "measure", "period"}
+    assert part.json.keys() == mandatory | {"date", "subject"}
+    assert part.json["meta"]["tag"][-1]["code"] == "SUBSETTED"
+    assert part.headers["ETag"] == 'W/"1"'
+    summary = (await filled.get(f"{path}?_summary=true")).json
+    assert "extension" in whole
+    assert "extension" not in summary
+    assert (await filled.get(f"{path}?_summary=false")).json == whole
+    entry = (await filled.send("POST", "", bundle("batch", get_entry(f"{path[1:]}?_elements=date")))).json
+    assert entry["entry"][0]["resource"].keys() == mandatory | {"date"}
+
+
+async def test_a_part_is_not_taken_for_the_whole(filled: Publishing) -> None:
+    """An Organization that was read by its name and sent back would have lost the identifiers it is known by."""
+    before = await filled.counts()
+    for path in ("/Organization/payer?_elements=name", "/MeasureReport/a?_summary=data"):
+        part = (await filled.get(path)).json
+        refused = await filled.put(part)
+        assert (refused.status, refused.issues[0][2]) == (422, f"{part['resourceType']}.meta.tag[0]")
+        judged = await filled.send("POST", f"/{part['resourceType']}/$validate", part)
+        assert ("error", "business-rule", f"{part['resourceType']}.meta.tag[0]") in judged.issues
+        entry = (await filled.send("POST", "", bundle("batch", put_entry(part)))).json["entry"][0]
+        assert entry["response"]["status"][:3] == "422"
+    assert await filled.counts() == before
+
+
+UNKNOWN = [
+    ("GET", "/MeasureReport/a", None),
+    ("GET", "/MeasureReport/a/_history/1", None),
+    ("GET", "/MeasureReport/a/_history", None),
+    ("GET", "/MeasureReport/a/$lineage", None),
+    ("GET", "/MeasureReport/a/$validate", None),
+    ("POST", "/MeasureReport", performance()),
+    ("PUT", "/MeasureReport/report", performance()),
+    ("DELETE", "/MeasureReport/a", None),
+    ("POST", "", bundle("batch", get_entry("Organization/payer"))),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), UNKNOWN)
+async def test_every_request_names_the_parameters_it_does_not_know(
+    filled: Publishing, method: str, path: str, body: Resource | None
+) -> None:
+    before = await filled.counts()
+    for prefer in ({}, {"Prefer": "handling=strict"}):
+        refused = await filled.send(method, f"{path}?identifier=urn:x|1&colour=red", body, **prefer)
+        assert refused.status == 400, refused.text
+        assert "colour is no" in refused.said
+        assert "identifier is no" in refused.said
+    assert await filled.counts() == before
+    lenient = await filled.send(method, f"{path}?colour=red", body, Prefer="return=minimal, handling=lenient")
+    assert lenient.status < 300, lenient.text
+    assert "colour" not in lenient.text
+
+
+@pytest.mark.parametrize(("method", "path", "body"), UNKNOWN)
+async def test_no_request_is_answered_in_xml(
+    filled: Publishing, method: str, path: str, body: Resource | None
+) -> None:
+    for wanted in ("xml", "application/fhir%2Bxml", "text/xml"):
+        answer = await filled.send(method, f"{path}?_format={wanted}", body)
+        assert (answer.status, answer.json["resourceType"]) == (406, "OperationOutcome")
+
+
+async def test_nor_is_an_entry_or_a_form(filled: Publishing) -> None:
+    asked = (
+        "MeasureReport/a",
+        "MeasureReport/a/_history/1",
+        "MeasureReport/a/_history",
+        "MeasureReport?status=complete",
+    )
+    entries = [
+        get_entry(f"{each}{'&' if '?' in each else '?'}_format={format_}")
+        for each in asked
+        for format_ in ("xml", "json")
+    ]
+    answer = await filled.send("POST", "", bundle("batch", *entries))
+    said = [entry["response"]["status"][:3] for entry in answer.json["entry"]]
+    assert said == ["406", "200"] * len(asked)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await filled.send("POST", "/MeasureReport/_search", b"_format=text/turtle", **form)
+    assert answer.status == 406
+
+
+async def test_the_links_of_a_long_search_can_be_followed(filled: Publishing) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    others = ",".join(f"{number:064}" for number in range(250))
+    long = f"_count=3&_id=a,b,c,d,{others}&_id:not={others}&identifier:not={others}"[: 48 * 1024]
+    page = await filled.send("POST", "/MeasureReport/_search", long.encode(), **form)
+    assert page.status == 200, page.text
+    following = link(page.json, "next")
+    assert len(following) > 47 * 1024
+    rest = await filled.get(following.removeprefix(BASE))
+    assert ids(page.json, "match") + ids(rest.json, "match") == ["a", "b", "c", "d"]
+    too_long = await filled.send("POST", "/MeasureReport/_search", b"_id=" + b"a" * 50_000, **form)
+    assert (too_long.status, too_long.issues[0][1]) == (413, "too-long")
 
 
 async def test_a_cursor_goes_with_its_own_search_only(filled: Publishing) -> None:

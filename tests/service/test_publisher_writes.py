@@ -126,6 +126,16 @@ async def test_a_quality_report_without_parent_is_accepted_and_says_that_it_wait
     assert ("warning", "incomplete", "MeasureReport") in answer.issues
     assert (await publisher.get("/MeasureReport/eyes")).status == 200
     assert await publisher.emitted() == []
+    # Whoever lost that answer hears it again; and no more once it waits no longer.
+    again = (publisher.put, publisher.post)
+    for send in again:
+        answer = await send(quality(), Prefer="return=OperationOutcome")
+        assert (answer.status, answer.headers.get(WAITS_HEADER)) == (200, "true")
+        assert ("warning", "incomplete", "MeasureReport") in answer.issues
+    assert (await publisher.put(performance(lists=["eyes"]))).status == 201
+    for send in again:
+        answer = await send(quality())
+        assert (answer.status, answer.headers.get(WAITS_HEADER)) == (200, None)
 
 
 async def test_the_provider_may_be_the_manager_of_a_group(publisher: Publishing) -> None:

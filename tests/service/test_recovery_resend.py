@@ -12,6 +12,7 @@ from aiohttp import web
 
 from services.clock import SystemClock
 from services.notifier import tables as t
+from services.notifier.record.lane import AHEAD
 from services.notifier.watch.insights import deliveries, subscriptions
 from services.notifier.watch.recovery.resend import PendingResends, cancel, pending, resend
 from services.notifier.watch.recovery.trail import Order, RecoveryRefusedError
@@ -110,6 +111,21 @@ async def test_what_is_owed_goes_first_and_a_long_replay_lets_it_through(rows: W
     assert [each for each in numbers(rows)[20:] if each not in {"21-21", "22-22"}] == [
         f"{n}-{n}" for n in range(1, 21)
     ]
+
+
+@pytest.mark.parametrize(("owed", "most"), [(0, 8), (5, 16), (12, 16), (16, 17), (40, 17)])
+async def test_a_lane_that_dies_before_its_record_repeats_no_more_for_what_it_sent_again(
+    rows: Watched, owed: int, most: int
+) -> None:
+    lane = await rows.subscribe()
+    await rows.owe(20, lane)
+    await rows.all_turns()
+    await again(rows, subscription=lane)
+    await rows.owe(owed, lane)
+    (claimed,) = await rows.lease()
+    # Of a long plan, half of AHEAD is on record by the time the last of it is sent.
+    assert min(len(claimed.batches), AHEAD) + len(claimed.resends) <= most
+    assert claimed.resends
 
 
 async def test_a_lane_sends_one_request_at_a_time_also_when_it_sends_again(rows: Watched) -> None:

@@ -55,6 +55,29 @@ async def test_what_is_created_is_read_with_its_version_and_headers(running: Not
     assert (await ask(running, "GET", f"/Subscription/{made['id']}", If_None_Match=etag))[0] == 304
 
 
+async def test_a_write_on_condition_changes_nothing_when_that_is_not_met(running: Notifying) -> None:
+    sent = {**classic(HOOK), "id": "mine"}
+    assert (await ask(running, "PUT", "/Subscription/mine", sent, If_None_Match="*"))[0] == 201
+    for method, body, condition in (
+        ("PUT", sent, {"If_None_Match": "*"}),
+        ("PUT", sent, {"If_Match": 'W/"7"'}),
+        ("DELETE", None, {"If_Match": 'W/"7"'}),
+    ):
+        status, found, _ = await ask(running, method, "/Subscription/mine", body, **condition)
+        assert (status, "is at version 1" in str(found)) == (412, True)
+    status, _, _ = await ask(running, "PUT", "/Subscription/mine", sent, If_None_Match='W/"1"')
+    assert status == 400
+    assert (await ask(running, "GET", "/Subscription/mine"))[1]["meta"]["versionId"] == "1"
+    for _ in range(2):
+        condition = {"If_None_Exist": f"url={HOOK}"}
+        status, found, _ = await ask(running, "POST", "/Subscription", classic(HOOK), **condition)
+        assert (status, "PUT it" in str(found)) == (412, True)
+    assert await ids(running, "status=active") == {"mine"}
+    assert (await ask(running, "DELETE", "/Subscription/mine", If_Match='W/"1"'))[0] == 204
+    assert (await ask(running, "DELETE", "/Subscription/mine", If_Match='W/"1"'))[0] == 412
+    assert (await ask(running, "DELETE", "/Subscription/mine"))[0] == 204
+
+
 async def test_puts_of_a_new_id_sent_at_once_make_one_subscription(running: Notifying) -> None:
     sent = {**classic(HOOK), "id": "mine"}
     answers = await asyncio.gather(*(ask(running, "PUT", "/Subscription/mine", sent) for _ in range(5)))
@@ -182,6 +205,56 @@ async def test_a_search_for_what_is_not_offered_is_refused_and_ignored_when_the_
     assert [each["search"]["mode"] for each in found["entry"]] == ["match", "outcome"]
     assert found["entry"][0]["resource"]["id"] == made["id"]
     assert "colour" not in found["link"][0]["url"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("GET", "/_history/1"),
+        ("GET", "/_history"),
+        ("GET", "/$status"),
+        ("POST", "/$status"),
+        ("GET", "/$events"),
+        ("GET", "/$preview"),
+        ("POST", "/$resend"),
+        ("DELETE", ""),
+    ],
+)
+async def test_every_request_names_the_parameters_it_does_not_know(
+    running: Notifying, method: str, path: str
+) -> None:
+    _, made, _ = await ask(running, "POST", "/Subscription", classic(HOOK))
+    one = f"/Subscription/{made['id']}{path}"
+    status, found, _ = await ask(running, method, f"{one}?colour=red&_pretty=true")
+    assert status == 400
+    assert "colour" in str(found)
+    assert (await ask(running, method, f"{one}?_format=xml"))[0] == 406
+    status, _, _ = await ask(running, method, f"{one}?colour=red", Prefer="handling=lenient")
+    assert status in {200, 204, 422}  # nothing is there to send again
+
+
+async def test_an_operation_names_the_inputs_it_does_not_know(running: Notifying) -> None:
+    """`ids` for `id` would else be answered with every Subscription there is."""
+    await ask(running, "POST", "/Subscription", classic(HOOK))
+    status, found, _ = await ask(running, "GET", "/Subscription/$status?ids=one")
+    assert (status, "ids" in str(found)) == (400, True)
+    sent = {"resourceType": "Parameters", "parameter": [{"name": "ids", "valueId": "one"}]}
+    status, found, _ = await ask(running, "POST", "/Subscription/$status", sent)
+    assert (status, found["issue"][0]["expression"]) == (400, ["Parameters.parameter[0]"])
+
+
+@pytest.mark.parametrize("version", ["", "/_history/1"])
+async def test_a_read_may_ask_for_a_part(running: Notifying, version: str) -> None:
+    _, made, _ = await ask(running, "POST", "/Subscription", {**classic(HOOK), "end": "2099-01-01T00:00:00Z"})
+    one = f"/Subscription/{made['id']}{version}"
+    _, part, _ = await ask(running, "GET", f"{one}?_elements=contact")
+    assert part.keys() == {"resourceType", "id", "meta", "status", "reason", "criteria", "channel"}
+    assert part["meta"]["tag"][-1]["code"] == "SUBSETTED"
+    _, part, _ = await ask(running, "GET", f"{one}?_summary=true")
+    assert (await ask(running, "PUT", f"/Subscription/{made['id']}", part))[0] == 422
+    assert part["end"] == "2099-01-01T00:00:00Z"
+    assert (await ask(running, "GET", f"{one}?_elements=colour"))[0] == 400
 
 
 async def test_pages_hold_every_subscription_once(running: Notifying) -> None:

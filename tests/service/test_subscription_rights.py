@@ -47,7 +47,8 @@ async def test_a_client_sees_and_changes_only_what_is_its_own(store: NotifierSto
         with pytest.raises(FhirError):
             await visible(connection, STRANGER, made.id)
         versions = [
-            (await history(connection, asked_for("").wanted(None, who)))[1] for who in (STRANGER, LOCAL)
+            (await history(connection, asked_for("", lenient=False).wanted(None, who)))[1]
+            for who in (STRANGER, LOCAL)
         ]
         assert versions == [0, 1]
 

@@ -10,7 +10,10 @@ from services.notifier.model import LaneState
 from services.notifier.record.verdict import Delivered, GiveUp, Park, RetryLater, Split, SwitchOff, Verdict
 
 AHEAD = 16
-"""Batches a lane may send before their record; a kill repeats no more than these, in order."""
+"""Batches a lane may send before their record; a kill repeats no more than these, in order.
+
+What is sent again counts among them (`send.resends`), but for one that goes after sixteen that were owed.
+"""
 LONG = 4 * AHEAD
 """Batches of a plan when no other lane waits: some are recorded while the next are sent."""
 MOST_NUMBERS = 256

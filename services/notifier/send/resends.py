@@ -15,10 +15,10 @@ from schemas.event import EventType
 from services.database import Connection, UtcDateTime
 from services.notifier.hot import hot, listed
 from services.notifier.model import Batch, Owed, Resend
-from services.notifier.record.lane import Lane
+from services.notifier.record.lane import AHEAD, Lane
 
 AT_ONCE = 8
-"""Most numbers sent again in one turn."""
+"""Most numbers sent again in one turn; fewer after many that are owed, for these are recorded together."""
 
 _FEW = "FROM resend WHERE subscription_id = w.id ORDER BY tries, number LIMIT :most"
 _NEXT = hot(
@@ -62,7 +62,21 @@ async def load_resends(connection: Connection, lanes: Sequence[Lane]) -> dict[st
     for row in rows:
         again = Resend(Batch(row.subscription_id, [owed_of(row)]), row.tries)
         found.setdefault(row.subscription_id, []).append(again)
-    return found
+    # Those left out are fetched all the same: both at once, much owed and something to send again, is rare.
+    return {
+        each.subscription: found[each.subscription][: _most(each)]
+        for each in lanes
+        if each.subscription in found
+    }
+
+
+def _most(lane: Lane) -> int:
+    """Return how many may follow what is owed in one turn: as far as AHEAD has room, and one at least.
+
+    None at all would say that nothing of what was asked for is kept.
+    """
+    owed = lane.last_number - lane.next_number + 1
+    return min(AT_ONCE, max(1, AHEAD - owed))
 
 
 def owed_of(row: Any) -> Owed:

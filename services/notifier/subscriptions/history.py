@@ -14,11 +14,14 @@ from urllib.parse import parse_qsl, quote
 
 from schemas.dates import bounds, moment
 from schemas.outcome import refuse
+from services.negotiation import require_json
 from services.notifier.subscriptions.search import DEFAULT_COUNT, MOST
 from services.notifier.subscriptions.stored import Stored
 from services.notifier.subscriptions.versions import Wanted
 from services.principal import Principal
+from services.shown import PRESENTATION
 
+_KNOWN = frozenset({"_count", "_since", "_before"})
 _PLACE = re.compile(r"(?P<id>[A-Za-z0-9.-]{1,64})/(?P<version>[0-9]{1,9})")
 
 
@@ -38,11 +41,11 @@ class Asked:
         return Wanted(of, client, self.since, self.before, self.count)
 
 
-def understand(query: str) -> Asked:
+def understand(query: str, *, lenient: bool) -> Asked:
     """Return what a query string asks of a history.
 
     Raises:
-        FhirError: 400, something in it is not served.
+        FhirError: 400, something in it is not served; 406, a format is not.
     """
     count, since, since_text, before = DEFAULT_COUNT, None, "", None
     for name, value in parse_qsl(query, keep_blank_values=True):
@@ -52,7 +55,9 @@ def understand(query: str) -> Asked:
             since, since_text = _instant(value), value
         elif name == "_before" and (place := _PLACE.fullmatch(value)):
             before = place["id"], int(place["version"])
-        elif name not in {"_format", "_pretty"}:
+        elif name == "_format":
+            require_json(value)
+        elif name in _KNOWN or (name not in PRESENTATION and not lenient):
             said = f"{name}={value} is not served here; expected _count=n or _since=instant"
             raise refuse(400, "not-supported", said)
     return Asked(count, since, since_text, before)

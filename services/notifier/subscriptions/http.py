@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 from aiohttp import hdrs, web
 
 from schemas.json_patch import apply_patch
-from schemas.outcome import refuse
+from schemas.outcome import FhirError, refuse
 from schemas.raw_json import parse
+from schemas.subset import is_part
 from services.clock import Clock
 from services.database import Connection, Database
 from services.fhir_http import json_response, read_body, read_form, version_headers
@@ -22,10 +24,11 @@ from services.notifier.subscriptions import search, versions
 from services.notifier.subscriptions.admission import Admitted, admit
 from services.notifier.subscriptions.channels import EndpointPolicy
 from services.notifier.subscriptions.history import history_bundle, understand
-from services.notifier.subscriptions.requests import if_match, lenient, logical_id
+from services.notifier.subscriptions.requests import if_match, logical_id, replaces, unconditional
 from services.notifier.subscriptions.store import SubscriptionStore
 from services.notifier.subscriptions.stored import Stored, stored_version, visible
 from services.principal import PRINCIPAL
+from services.shown import is_lenient, shown, takes
 
 MOST_BYTES = 256 * 1024
 _ATTEMPTS = 5
@@ -71,6 +74,8 @@ class SubscriptionRoutes:
 
     async def create(self, request: web.Request) -> web.Response:
         """POST: 201 with the resource, status `requested` for a topic, `active` for classic criteria."""
+        takes(request)
+        unconditional(request)
         admitted = self._admitted(await self._sent(request))
         made = await self._store.create(request[PRINCIPAL], admitted)
         self._changed()
@@ -109,13 +114,14 @@ class SubscriptionRoutes:
             return await self._history(connection, request, None)
 
     async def _history(self, connection: Connection, request: web.Request, of: str | None) -> web.Response:
-        asked = understand(request.rel_url.raw_query_string)
+        asked = understand(request.rel_url.raw_query_string, lenient=is_lenient(request.headers))
         rows, total = await versions.history(connection, asked.wanted(of, request[PRINCIPAL]))
         found = [stored_version(row) for row in rows]
         return json_response(history_bundle(found, of, total, asked, base=self._base))
 
     async def update(self, request: web.Request) -> web.Response:
         """PUT: replaces, re-activates, switches off, or creates under the given id."""
+        takes(request)
         of, sent = logical_id(request), await self._sent(request)
         admitted = self._admitted(sent)
         if (found := sent.get("id")) != of:
@@ -123,13 +129,14 @@ class SubscriptionRoutes:
                 400, "value", f"found id {found!r}; expected {of!r}, the one in the URL", "Subscription.id"
             )
         made, created = await self._store.update(
-            request[PRINCIPAL], of, admitted, sent["status"], if_match(request)
+            request[PRINCIPAL], of, admitted, sent["status"], replaces(request)
         )
         self._changed()
         return self._answer(made, 201 if created else 200)
 
     async def patch(self, request: web.Request) -> web.Response:
         """PATCH by JSON Patch: what comes of it is judged like an update."""
+        takes(request)
         if request.content_type != _PATCH:
             raise refuse(415, "not-supported", f"Content-Type is {request.content_type}; expected {_PATCH}")
         of, expected = logical_id(request), if_match(request)
@@ -152,8 +159,9 @@ class SubscriptionRoutes:
         raise refuse(409, "conflict", f"others keep writing Subscription/{of}; send the patch again")
 
     async def delete(self, request: web.Request) -> web.Response:
-        """DELETE: 204, whether or not it existed."""
-        await self._store.delete(request[PRINCIPAL], logical_id(request))
+        """DELETE: 204, whether or not it existed; with `If-Match`, of that version only."""
+        takes(request)
+        await self._store.delete(request[PRINCIPAL], logical_id(request), if_match(request))
         self._changed()
         return web.Response(status=204)
 
@@ -161,8 +169,8 @@ class SubscriptionRoutes:
         """GET, or POST to `_search`: a page of what is found, by id."""
         query = request.rel_url.raw_query_string
         if request.method == hdrs.METH_POST:
-            query = "&".join(part for part in (query, await read_form(request, MOST_BYTES)) if part)
-        asked = search.understand(query, base_url=self._base, lenient=lenient(request))
+            query = "&".join(part for part in (query, await read_form(request)) if part)
+        asked = search.understand(query, base_url=self._base, lenient=is_lenient(request.headers))
         async with self._database.read() as connection:
             page = await search.find(connection, asked, request[PRINCIPAL], self._clock.now())
         return json_response(search.result(asked, page, base_url=self._base))
@@ -173,6 +181,8 @@ class SubscriptionRoutes:
     def _admitted(self, sent: dict[str, Any]) -> Admitted:
         if (found := sent.get("resourceType")) != "Subscription":
             raise refuse(400, "value", f"found resourceType {found!r}; expected Subscription", "Subscription")
+        if (part := is_part(sent)) is not None:
+            raise FhirError(422, part)
         return admit(sent, base_url=self._base, policy=self._policy, now=self._clock.now())
 
     def _answer(self, made: Stored, status: int) -> web.Response:
@@ -182,7 +192,10 @@ class SubscriptionRoutes:
         return json_response(made.wire(), status=status, headers=headers)
 
     def _answer_to_read(self, request: web.Request, found: Stored) -> web.Response:
+        part = shown("Subscription", request.query_string, lenient=is_lenient(request.headers))
         answer = self._answer(found, 200)
+        if not part.whole:
+            answer.body = part.of(orjson.dumps(found.wire()), "Subscription")
         if answer.headers[hdrs.ETAG] in request.headers.get(hdrs.IF_NONE_MATCH, ""):
             return web.Response(status=304, headers={hdrs.ETAG: answer.headers[hdrs.ETAG]})
         return answer

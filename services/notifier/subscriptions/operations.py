@@ -24,6 +24,8 @@ from services.principal import PRINCIPAL
 from services.wakeup import Wakeup
 
 MOST_BYTES = 64 * 1024
+_OF_STATUS = ("id", "status")
+_RANGE = ("eventsSinceNumber", "eventsUntilNumber", "eventsSinceInstant", "eventsUntilInstant")
 _LAST = 2**62
 """Above every event number."""
 
@@ -50,7 +52,7 @@ class OperationRoutes:
 
     async def status_of_many(self, request: web.Request) -> web.Response:
         """Answer for the Subscriptions of these ids and statuses; one that is not there adds nothing."""
-        given = await self.inputs(request)
+        given = await self.inputs(request, *_OF_STATUS)
         ids, statuses = given.all("id"), given.statuses("status")
         async with self._database.read() as connection:
             found = await standings(connection, request[PRINCIPAL], ids, statuses)
@@ -60,7 +62,7 @@ class OperationRoutes:
 
     async def status_of_one(self, request: web.Request) -> web.Response:
         """Answer for one; `id` and `status` are read by the type's operation only (R-140)."""
-        await self.inputs(request)
+        await self.inputs(request, *_OF_STATUS)
         of = logical_id(request)
         async with self._database.read() as connection:
             await visible(connection, request[PRINCIPAL], of)
@@ -70,7 +72,7 @@ class OperationRoutes:
 
     async def events(self, request: web.Request) -> web.Response:
         """Answer with the events of a range of numbers; without bounds, with all that is kept."""
-        given, of = await self.inputs(request), logical_id(request)
+        given, of = await self.inputs(request, *_RANGE, "content"), logical_id(request)
         wanted = _range(given)
         content = given.content("content")
         async with self._database.read() as connection:
@@ -84,7 +86,7 @@ class OperationRoutes:
 
     async def resend(self, request: web.Request) -> web.Response:
         """Have settled events sent again under their own numbers; an OperationOutcome says what will be."""
-        given, of = await self.inputs(request), logical_id(request)
+        given, of = await self.inputs(request, *_RANGE), logical_id(request)
         wanted = _range(given)
         async with self._database.read() as connection:
             row = await visible(connection, request[PRINCIPAL], of)
@@ -92,11 +94,12 @@ class OperationRoutes:
         self._owed.set()
         return json_response(operation_outcome(issues))
 
-    async def inputs(self, request: web.Request) -> Inputs:
+    async def inputs(self, request: web.Request, *known: str) -> Inputs:
         """Return what an operation was called with; a POST may come without a body."""
+        given = from_query(request, *known)
         if request.method == hdrs.METH_GET or not request.can_read_body:
-            return from_query(request.query_string)
-        return from_resource(parse(await read_body(request, MOST_BYTES), max_depth=self._depth))
+            return given
+        return from_resource(parse(await read_body(request, MOST_BYTES), max_depth=self._depth), *known)
 
 
 def _range(given: Inputs) -> Range:

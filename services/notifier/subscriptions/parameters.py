@@ -12,10 +12,13 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from aiohttp import web
+
 from schemas.dates import bounds, moment
 from schemas.outcome import FhirError, Issue, refuse
 from schemas.structure.gate import check_structure
 from services.notifier.model import Content, Status
+from services.shown import takes
 
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _CONTENTS: Final[dict[str, Content]] = {
@@ -95,16 +98,21 @@ class Inputs:
         return found
 
 
-def from_query(query: str) -> Inputs:
-    """Return the inputs of a GET."""
-    return _collected((name, value) for name, value in parse_qsl(query) if name not in {"_format", "_pretty"})
+def from_query(request: web.Request, *known: str) -> Inputs:
+    """Return the inputs that stand in the URL, of those an operation has.
+
+    Raises:
+        FhirError: 400, it has others, and the client is not lenient.
+    """
+    takes(request, *known)
+    return _collected((name, value) for name, value in parse_qsl(request.query_string) if name in known)
 
 
-def from_resource(resource: dict[str, Any]) -> Inputs:
+def from_resource(resource: dict[str, Any], *known: str) -> Inputs:
     """Return the inputs of a POST.
 
     Raises:
-        FhirError: 400, it is no Parameters.
+        FhirError: 400, it is no Parameters, or has what the operation does not.
     """
     if issues := check_structure(resource):
         raise FhirError(400, *issues)
@@ -114,6 +122,9 @@ def from_resource(resource: dict[str, Any]) -> Inputs:
     resources: dict[str, Mapping[str, Any]] = {}
     for place, each in enumerate(resource.get("parameter", ())):
         name = str(each["name"])
+        if name not in known:
+            said = f"{name} is no input of this operation; expected {', '.join(known) or 'none'}"
+            raise refuse(400, "not-supported", said, f"Parameters.parameter[{place}]")
         if "resource" in each:
             resources[name] = each["resource"]
             continue

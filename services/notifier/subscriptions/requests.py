@@ -40,7 +40,30 @@ def if_match(request: web.Request) -> int | None:
     return int(found[1])
 
 
-def lenient(request: web.Request) -> bool:
-    """Tell whether a search may ignore what it does not know (`Prefer: handling=lenient`)."""
-    wishes = request.headers.get("Prefer", "").replace(",", ";").split(";")
-    return any(wish.strip().lower() == "handling=lenient" for wish in wishes)
+def replaces(request: web.Request) -> int | None:
+    """Return the version a PUT expects to replace: 0 when nothing may be there (`If-None-Match: *`).
+
+    Raises:
+        FhirError: 400, the headers say neither, or both.
+    """
+    value = request.headers.get("If-None-Match")
+    if value is None:
+        return if_match(request)
+    if value.strip() != "*" or "If-Match" in request.headers:
+        said = f"If-None-Match is {value!r}; expected * on a write, and no If-Match beside it"
+        raise refuse(400, "value", said)
+    return 0
+
+
+def unconditional(request: web.Request) -> None:
+    """Refuse a create on condition: a search through all Subscriptions would hold up whoever writes one.
+
+    Raises:
+        FhirError: 412, as FHIR R4 http.html says of a server that has no conditional create.
+    """
+    if "If-None-Exist" in request.headers:
+        said = (
+            "a Subscription is not created on condition (If-None-Exist); PUT it under an id of your own, which may "
+            "be sent again"
+        )
+        raise refuse(412, "not-supported", said)

@@ -21,6 +21,7 @@ from schemas.search.predicate import compile_terms
 from schemas.search.subscription import SUBSCRIPTION, facets_of
 from schemas.search.values import Query, Term, Text, Token
 from services.database import Connection
+from services.negotiation import require_json
 from services.notifier import tables as t
 from services.notifier.subscriptions.stored import Stored, stored
 from services.principal import Principal
@@ -89,7 +90,9 @@ def _shape(result: Sequence[tuple[str, str]], *, lenient: bool) -> tuple[int, li
     for name, value in result:
         if name == "_count" and value.isdigit() and len(value) < 10:
             count = max(1, min(int(value), MOST))
-        elif name not in {"_format", "_pretty", "_total"}:
+        elif name == "_format":
+            require_json(value)
+        elif name not in {"_pretty", "_total"}:
             ignored.append(name)
     if ignored and not lenient:
         raise refuse(400, "not-supported", f"{', '.join(ignored)} is not served here; expected _count=n")

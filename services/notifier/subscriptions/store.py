@@ -103,7 +103,7 @@ class SubscriptionStore:
         """Replace a Subscription, or create it under this id; tell whether it was created.
 
         Raises:
-            FhirError: 412 when `if_match` is not the current version.
+            FhirError: 412 when `if_match` is not the current version, or is 0 and there is one.
         """
         now = self._clock.now()
         async with self._database.write() as connection:
@@ -119,10 +119,8 @@ class SubscriptionStore:
                 return await self._replace(
                     connection, principal, row, admitted, sent_status, if_match, revision, now
                 ), False
-            if if_match is not None:
-                raise refuse(
-                    412, "conflict", f"Subscription/{logical_id} does not exist, so no version matches"
-                )
+            if if_match:
+                raise _no_version(logical_id)
             if row is not None:
                 raise refuse(409, "conflict", f"Subscription/{logical_id} was deleted; its numbers end there")
             # Still under the revision's lock: whoever sends the same at once finds it here.
@@ -147,9 +145,7 @@ class SubscriptionStore:
         if not owned(principal, row.client):
             raise refuse(403, "forbidden", f"Subscription/{row.id} belongs to another client")
         if if_match is not None and if_match != row.version:
-            raise refuse(
-                412, "conflict", f"Subscription/{row.id} is at version {row.version}, not {if_match}"
-            )
+            raise _other_version(row, if_match)
         if row.kind != admitted.kind:
             said = f"found {admitted.kind} criteria; Subscription/{row.id} is {row.kind} and stays so, create another"
             raise refuse(422, "business-rule", said, "Subscription.criteria")
@@ -216,8 +212,12 @@ class SubscriptionStore:
                     failure=None, said=None)
         )  # fmt: skip
 
-    async def delete(self, principal: Principal, logical_id: str) -> None:
-        """Delete a Subscription; what it was still owed is given up. Deleting twice is no error."""
+    async def delete(self, principal: Principal, logical_id: str, if_match: int | None = None) -> None:
+        """Delete a Subscription; what it was still owed is given up. Deleting twice is no error.
+
+        Raises:
+            FhirError: 412 when `if_match` is not the current version.
+        """
         now = self._clock.now()
         async with self._database.write() as connection:
             revision = await _next_revision(connection)
@@ -229,9 +229,13 @@ class SubscriptionStore:
                 )
             ).one_or_none()
             if row is None or row.deleted:
+                if if_match is not None:
+                    raise _no_version(logical_id)
                 return
             if not owned(principal, row.client):
                 raise refuse(403, "forbidden", f"Subscription/{logical_id} belongs to another client")
+            if if_match not in {None, row.version}:
+                raise _other_version(row, if_match)
             lane, owed = t.lane, t.notification
             await connection.execute(
                 sa.insert(t.given_up).from_select(
@@ -271,6 +275,15 @@ def _since(status: Status, now: datetime) -> sa.ColumnElement[datetime]:
     """Return since when a Subscription is in its status, once that is `status`: a write may leave it as it is."""
     s = t.subscription.c
     return sa.case((s.status == status, s.status_since), else_=sa.literal(now, s.status_since.type))
+
+
+def _no_version(logical_id: str) -> FhirError:
+    return refuse(412, "conflict", f"Subscription/{logical_id} does not exist, so no version matches")
+
+
+def _other_version(row: Any, if_match: int | None) -> FhirError:
+    asked = f"not {if_match}" if if_match else "and If-None-Match is *"
+    return refuse(412, "conflict", f"Subscription/{row.id} is at version {row.version}, {asked}")
 
 
 async def _next_revision(connection: Connection) -> int:

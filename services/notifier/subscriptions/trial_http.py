@@ -31,6 +31,7 @@ from services.notifier.subscriptions.trial import Preview, event_of, explained, 
 from services.principal import PRINCIPAL
 
 MOST_BYTES: Final = 256 * 1024
+_SPAN: Final = ("since", "until")
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 _REPORT = re.compile(r"(?:MeasureReport/)?(?P<id>[A-Za-z0-9.-]{1,64})(?:/_history/(?P<version>[0-9]{1,9}))?")
@@ -60,9 +61,9 @@ class TrialRoutes:
     async def preview_new(self, request: web.Request) -> web.Response:
         """Answer for a Subscription that is not there yet: the body, or its parameter `subscription`."""
         sent = parse(await read_body(request, MOST_BYTES), max_depth=self._depth)
-        given = from_query(request.query_string)
+        given = from_query(request, *_SPAN)
         if sent.get("resourceType") == "Parameters":
-            given = from_resource(sent)
+            given = from_resource(sent, *_SPAN, "subscription")
             sent = dict(given.resources.get("subscription", {}))
         if (found := sent.get("resourceType")) != "Subscription":
             raise refuse(
@@ -85,16 +86,16 @@ class TrialRoutes:
     async def preview_one(self, request: web.Request) -> web.Response:
         """Answer for a Subscription that is there, as it is now."""
         of = logical_id(request)
-        given = from_query(request.query_string)
+        given = from_query(request, *_SPAN)
         if request.method == hdrs.METH_POST and request.can_read_body:
-            given = from_resource(parse(await read_body(request, MOST_BYTES), max_depth=self._depth))
+            given = from_resource(parse(await read_body(request, MOST_BYTES), max_depth=self._depth), *_SPAN)
         async with self._database.read() as connection:
             row = await visible(connection, request[PRINCIPAL], of)
         return await self._previewed(self._interest(row), given)
 
     async def explain(self, request: web.Request) -> web.Response:
         """Answer why the newest version of a report, or the version named, fired the Subscription or not."""
-        of, given = logical_id(request), from_query(request.query_string)
+        of, given = logical_id(request), from_query(request, "report")
         named = _REPORT.fullmatch(given.one("report") or "")
         if named is None:
             raise refuse(

@@ -18,7 +18,7 @@ from services.publisher.accept.examine import aside, checked, parsed
 from services.publisher.accept.limits import Limits
 from services.publisher.accept.patch import Patch, of_binary
 from services.publisher.accept.queries import Query, conditions
-from services.publisher.accept.requests import if_match, replaced
+from services.publisher.accept.requests import if_match, query_of, replaced
 from services.publisher.accept.storing import Change
 from services.publisher.accept.targets import Target, target
 from services.publisher.derive import kind as kind_of
@@ -54,7 +54,7 @@ class Opened:
         return asked
 
 
-async def opened(text: bytes, limits: Limits, new_id: Callable[[], str]) -> Opened:
+async def opened(text: bytes, limits: Limits, new_id: Callable[[], str], base_url: str) -> Opened:
     """Open a Bundle; `new_id` gives the ids of what it creates.
 
     Raises:
@@ -77,7 +77,7 @@ async def opened(text: bytes, limits: Limits, new_id: Callable[[], str]) -> Open
         said = f"the Bundle has {len(parts)} entries; at most {MOST_ENTRIES} are accepted"
         raise refuse(413, "too-long", said, "Bundle.entry")
     resources = [each.get("resource") for each in bundle.get("entry", ())]
-    opener = _Opener(limits, new_id, in_batch=type_ == "batch")
+    opener = _Opener(limits, new_id, base_url, in_batch=type_ == "batch")
     asked: list[Asked | FhirError] = []
     for place, (part, resource) in enumerate(zip(parts, resources, strict=True)):
         try:
@@ -93,6 +93,7 @@ class _Opener:
 
     limits: Limits
     new_id: Callable[[], str]
+    base_url: str
     in_batch: bool
 
     async def entry(self, part: Entry, resource: dict[str, Any] | None, where: str) -> Asked:
@@ -101,7 +102,7 @@ class _Opener:
         if request is None:
             said = "the entry has no request; expected method and url"
             raise refuse(400, "required", said, f"{where}.request")
-        asked = target(request.method, request.url, f"{where}.request")
+        asked = target(request.method, request.url, f"{where}.request", self.base_url)
         match request.method:
             case "GET":
                 named = conditions(request.if_none_match, request.if_modified_since)
@@ -163,7 +164,7 @@ class _Opener:
             kind=kind_of(resource) if asked.type == REPORT else None,
             if_match=replaced(request.if_match, request.if_none_match, f"{where}.request"),
             search=asked.query,
-            if_none_exist=request.if_none_exist,
+            if_none_exist=query_of(request.if_none_exist, asked.type, self.base_url),
             full_url=None if self.in_batch else part.full_url,
             where=None if self.in_batch else f"{where}.resource",
         )

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from schemas.outcome import FhirError, Issue, refuse
 from schemas.raw_json import parse
 from schemas.structure.explain import explain, with_explanation
+from schemas.subset import is_part
 from services.publisher.check import check
 
 _LARGE: Final = 256 * 1024
@@ -35,12 +36,14 @@ async def checked(resource: dict[str, Any], size: int, *, kind: str) -> dict[str
     """Return the resource once nothing keeps it from being stored as a `kind`.
 
     Raises:
-        FhirError: 400 when its structure is not FHIR's, 422 when it is and breaks rules of its profile.
+        FhirError: 400 when its structure is not FHIR's, 422 when it is and breaks rules of its profile, or is a part.
     """
     found = resource.get("resourceType")
     if found != kind:
         said = f"resourceType is {found!r}; expected {kind!r}, the type in the URL"
         raise refuse(400, "invalid", said, "Resource.resourceType")
+    if (part := is_part(resource)) is not None:
+        raise FhirError(422, part)
     issues = await aside(size, lambda: check(resource))
     if not issues:
         return resource

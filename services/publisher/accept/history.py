@@ -10,7 +10,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
@@ -18,15 +18,17 @@ import orjson
 from schemas.dates import bounds, moment, stamp
 from schemas.outcome import FhirError, Issue, refuse
 from services.database import from_micros, micros
+from services.negotiation import require_json
 from services.publisher.accept.answers import embedded
 from services.publisher.store.history import Cursor, Kept, Page, Wanted
+from services.shown import PRESENTATION
 
 DEFAULT_COUNT: Final = 50
 MOST: Final = 1000
 
 _CURSOR: Final = "_cursor"
 """Our own parameter, in `next` links only: opaque."""
-_SAYS_NOTHING: Final = frozenset({"_format", "_pretty"})
+_KNOWN: Final = frozenset({"_count", "_since", "_at", _CURSOR, *PRESENTATION})
 _MADE: Final[Mapping[str, tuple[str, str]]] = {
     "create": ("POST", "201"),
     "update": ("PUT", "200"),
@@ -35,24 +37,33 @@ _MADE: Final[Mapping[str, tuple[str, str]]] = {
 """By what made a version: method and status, as a history tells them."""
 
 
-def understand(kind: str, id_: str | None, query: str) -> Wanted:
+Pairs: TypeAlias = list[tuple[str, str]]
+
+
+def understand(kind: str, id_: str | None, query: str, *, lenient: bool = False) -> tuple[Wanted, Pairs]:
     """Return what is asked of the history of a resource, or of a type; `query` is the part after `?`.
 
+    With it comes the query without what was ignored: the `self` link.
+
     Raises:
-        FhirError: 400 naming everything in it that is not supported.
+        FhirError: 400 naming everything in it that is not supported; 406 for a format that is not.
     """
     wanted = Wanted(kind, id_, DEFAULT_COUNT)
     issues: list[Issue] = []
+    understood: Pairs = []
     for name, value in parse_qsl(query, keep_blank_values=False):
+        if name not in _KNOWN:
+            said = f"{name} is not supported in a history; expected _count, _since or _at"
+            issues += [] if lenient else [Issue("error", "not-supported", said)]
+            continue
+        understood.append((name, value))
         try:
             wanted = _with(wanted, name, value)
         except ValueError as why:
             issues.append(Issue("error", "value", f"{name}={value} is not understood: {why}"))
-        except FhirError as error:
-            issues += error.issues
     if issues:
         raise FhirError(400, *issues)
-    return wanted
+    return wanted, understood
 
 
 def _with(wanted: Wanted, name: str, value: str) -> Wanted:
@@ -68,12 +79,11 @@ def _with(wanted: Wanted, name: str, value: str) -> Wanted:
             return replace(wanted, at=(moment(low), moment(high)))
         case "_cursor":
             return replace(wanted, after=_cursor(value))
-        case _ if name in _SAYS_NOTHING:
-            return wanted
+        case "_format":
+            require_json(value)
         case _:
-            raise refuse(
-                400, "not-supported", f"{name} is not supported in a history; expected _count, _since or _at"
-            )
+            pass
+    return wanted
 
 
 def _with_plus(value: str) -> str:
@@ -81,10 +91,10 @@ def _with_plus(value: str) -> str:
     return value.replace(" ", "+")
 
 
-def bundle(wanted: Wanted, page: Page, query: str, *, base_url: str) -> dict[str, Any]:
+def bundle(wanted: Wanted, page: Page, understood: Pairs, *, base_url: str) -> dict[str, Any]:
     """Return the history Bundle of one page; its resources are the stored bytes, a deletion has none."""
     path = f"{base_url}/{wanted.kind}{'' if wanted.id is None else f'/{wanted.id}'}/_history"
-    asked = [pair for pair in parse_qsl(query) if pair[0] != _CURSOR]
+    asked = [pair for pair in understood if pair[0] != _CURSOR]
     links = [{"relation": "self", "url": _url(path, asked)}]
     if page.next is not None:
         links.append({"relation": "next", "url": _url(path, [*asked, (_CURSOR, _opaque(page.next))])})

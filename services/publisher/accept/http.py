@@ -28,13 +28,21 @@ from services.publisher.accept.patch import JSON_PATCH, Patch, operations
 from services.publisher.accept.pressure import Pressure
 from services.publisher.accept.queries import Queries, Query
 from services.publisher.accept.reads import unchanged
-from services.publisher.accept.requests import if_match, logical_id, preference, replaced, traceparent
+from services.publisher.accept.requests import (
+    if_match,
+    logical_id,
+    preference,
+    query_of,
+    replaced,
+    traceparent,
+)
 from services.publisher.accept.storing import Change, Storing
 from services.publisher.accept.validate import Validation
 from services.publisher.derive import kind as kind_of
 from services.publisher.store.availability import or_503
 from services.publisher.store.model import REPORT, Stored, Write, Written
 from services.publisher.store.write import Writer
+from services.shown import is_lenient, takes
 
 Handler = Callable[["FhirServer", web.Request], Awaitable[web.StreamResponse]]
 C = TypeVar("C", bound=Change)
@@ -115,19 +123,19 @@ class FhirServer:
     async def read(self, request: web.Request) -> web.StreamResponse:
         """GET [base]/Type/id and [base]/Type/id/_history/version."""
         named = request.match_info
-        asked = Query(named["type"], named["id"], named.get("version"))
-        return self._answer(request, await self._queries.one(asked, request[PRINCIPAL]))
+        query = request.rel_url.raw_query_string
+        asked = Query(named["type"], named["id"], named.get("version"), query=query)
+        lenient = is_lenient(request.headers)
+        return self._answer(request, await self._queries.one(asked, request[PRINCIPAL], lenient=lenient))
 
     @_bounded
     async def search(self, request: web.Request) -> web.StreamResponse:
         """GET [base]/Type?… and POST [base]/Type/_search."""
         query = request.rel_url.raw_query_string
         if request.method == hdrs.METH_POST:
-            query = "&".join(
-                part for part in (query, await read_form(request, self.limits.report_bytes)) if part
-            )
+            query = "&".join(part for part in (query, await read_form(request)) if part)
         asked = Query(request.match_info["type"], query=query)
-        lenient = preference(request.headers).lenient
+        lenient = is_lenient(request.headers)
         return json_response(await self._queries.search(asked, request[PRINCIPAL], lenient=lenient))
 
     @_bounded
@@ -136,14 +144,16 @@ class FhirServer:
         named = request.match_info
         query = request.rel_url.raw_query_string
         asked = Query(named["type"], named.get("id"), history=True, query=query)
-        return json_response(await self._queries.history(asked, request[PRINCIPAL]))
+        lenient = is_lenient(request.headers)
+        return json_response(await self._queries.history(asked, request[PRINCIPAL], lenient=lenient))
 
     @_bounded
     async def bundle(self, request: web.Request) -> web.StreamResponse:
         """POST [base]: a batch or a transaction. What it reads it finds as its changes have left it."""
+        takes(request)
         self.pressure.require_room()
         text = await read_body(request, self.limits.bundle_bytes)
-        inside = await opened(text, self.limits, self.clock.uuid7)
+        inside = await opened(text, self.limits, self.clock.uuid7, self.base_url)
         asked = inside.entries if inside.type == "batch" else inside.all()
         changes = {place: each for place, each in enumerate(asked) if not isinstance(each, Query)}
         if inside.type == "batch":
@@ -184,11 +194,13 @@ class FhirServer:
 
     async def _found(self, request: web.Request, asked: Asked | FhirError) -> dict[str, Any]:
         assert isinstance(asked, Query)
-        lenient = preference(request.headers).lenient
+        lenient = is_lenient(request.headers)
         return await self._queries.entry(asked, request[PRINCIPAL], lenient=lenient)
 
     async def _write(self, request: web.Request, *, creates: bool) -> Write:
         kind = request.match_info["type"]
+        if creates:
+            takes(request)
         id_, query = (None, None) if creates else _target(request)
         self.pressure.require_room()
         text = await read_body(request, self.limits.report_bytes)
@@ -205,7 +217,7 @@ class FhirServer:
             kind=kind_of(resource) if kind == REPORT else None,
             if_match=replaced(request.headers.get(hdrs.IF_MATCH), request.headers.get(hdrs.IF_NONE_MATCH)),
             search=query,
-            if_none_exist=request.headers.get("If-None-Exist"),
+            if_none_exist=query_of(request.headers.get("If-None-Exist"), kind, self.base_url),
         )
 
     async def _patch(self, request: web.Request) -> Patch:
@@ -262,4 +274,7 @@ class FhirServer:
 def _target(request: web.Request) -> tuple[str | None, str | None]:
     """Return the id in the URL, or the search that tells which resource is meant."""
     id_ = request.match_info.get("id")
-    return (None, request.rel_url.raw_query_string) if id_ is None else (logical_id(id_), None)
+    if id_ is None:
+        return None, request.rel_url.raw_query_string
+    takes(request)
+    return logical_id(id_), None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import hdrs
@@ -18,6 +18,7 @@ from services.publisher.store import history as kept
 from services.publisher.store import versions
 from services.publisher.store.availability import or_503
 from services.publisher.store.model import Stored
+from services.shown import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,20 @@ class Queries:
     clock: Clock
     base_url: str
 
-    async def one(self, asked: Query, principal: Principal) -> Stored:
-        """Return the resource or the version that is asked for.
+    async def one(self, asked: Query, principal: Principal, *, lenient: bool) -> Stored:
+        """Return the resource or the version that is asked for, or the part of it that is.
 
         Raises:
-            FhirError: 404 or 410, as `reads` says.
+            FhirError: 400 or 406, as `shown` says; 404 or 410, as `reads` says.
         """
         assert asked.id is not None
         async with self.database.read() as tx:
             if asked.version is None:
-                return await reads.current(tx, asked.type, asked.id, principal)
-            return await reads.version(tx, asked.type, asked.id, asked.version, principal)
+                found = await reads.current(tx, asked.type, asked.id, principal)
+            else:
+                found = await reads.version(tx, asked.type, asked.id, asked.version, principal)
+        part = shown(asked.type, asked.query, lenient=lenient)
+        return found if part.whole else replace(found, body=part.of(found.body, asked.type))
 
     async def search(self, asked: Query, principal: Principal, *, lenient: bool) -> dict[str, Any]:
         """Return the searchset.
@@ -63,20 +67,20 @@ class Queries:
         searching = Searching(self.database, self.clock, self.base_url)
         return await searching.searchset(asked.type, asked.query, principal, lenient=lenient)
 
-    async def history(self, asked: Query, principal: Principal) -> dict[str, Any]:
+    async def history(self, asked: Query, principal: Principal, *, lenient: bool) -> dict[str, Any]:
         """Return the history; of a deleted resource too.
 
         Raises:
             FhirError: 400 naming everything that is not supported; 404 for an unknown resource.
         """
-        wanted = history.understand(asked.type, asked.id, asked.query)
+        wanted, understood = history.understand(asked.type, asked.id, asked.query, lenient=lenient)
         async with self.database.read() as tx:
             if asked.id is not None:
                 await reads.require_visible(tx, asked.type, asked.id, principal)
                 if not await versions.current(tx, asked.type, [asked.id]):
                     raise reads.not_there(asked.type, asked.id)
             page = await kept.page(tx, wanted, principal)
-        return history.bundle(wanted, page, asked.query, base_url=self.base_url)
+        return history.bundle(wanted, page, understood, base_url=self.base_url)
 
     async def entry(self, asked: Query | FhirError, principal: Principal, *, lenient: bool) -> dict[str, Any]:
         """Return the entry that answers a GET in a Bundle, whatever it finds."""
@@ -90,10 +94,10 @@ class Queries:
 
     async def _entry(self, asked: Query, principal: Principal, *, lenient: bool) -> dict[str, Any]:
         if asked.history:
-            return answers.found_entry(await self.history(asked, principal))
+            return answers.found_entry(await self.history(asked, principal, lenient=lenient))
         if asked.id is None:
             return answers.found_entry(await self.search(asked, principal, lenient=lenient))
-        found = await self.one(asked, principal)
+        found = await self.one(asked, principal, lenient=lenient)
         same = reads.unchanged(found, asked.conditions or {})
         return answers.read_entry(found, self.base_url, unchanged=same)
 

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from multidict import MultiMapping
+
 from schemas.outcome import refuse
+from services.shown import preferences
 
 Return: TypeAlias = Literal["minimal", "representation", "OperationOutcome"]
 
@@ -23,17 +26,16 @@ _RETURNS: dict[str, Return] = {
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """The `Prefer` header; `returns` is `None` when it does not say."""
+    """How a change is to be answered (`Prefer`); `None` when it does not say."""
 
     returns: Return | None
-    lenient: bool
 
 
-def preference(headers: Mapping[str, str]) -> Preference:
+def preference(headers: MultiMapping[str]) -> Preference:
     """Read `Prefer`; what is not known in it is ignored, as RFC 7240 says."""
-    wanted = [part.strip().lower() for part in re.split("[,;]", headers.get("Prefer", ""))]
+    wanted = preferences(headers)
     returns = next((_RETURNS[part] for part in wanted if part in _RETURNS), None)
-    return Preference(returns, "handling=lenient" in wanted)
+    return Preference(returns)
 
 
 def if_match(text: str | None, expression: str | None = None) -> int | None:
@@ -64,6 +66,18 @@ def replaced(match: str | None, none_match: str | None, place: str | None = None
         said = f"If-None-Match is {none_match!r}; expected * on a write, and no If-Match beside it"
         raise refuse(400, "value", said, None if place is None else f"{place}.ifNoneMatch")
     return 0
+
+
+def query_of(search: str | None, kind: str, base_url: str) -> str | None:
+    """Return the query of an `If-None-Exist`, with which some clients send the URL that it would stand in.
+
+    R4 wants the query alone; what is neither is left as it is, to be refused.
+    """
+    if search is None:
+        return None
+    before, mark, query = search.partition("?")
+    whole = mark and before in {"", kind, f"/{kind}", f"{base_url}/{kind}"}
+    return query if whole else search
 
 
 def logical_id(text: str, expression: str | None = None) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from schemas.outcome import refuse
 from services.publisher.accept.limits import TYPES
 
-_TYPE = re.compile(r"/?(?P<type>[A-Za-z]+)(?:[/?].*)?", re.DOTALL)
+_TYPE = re.compile(r"(?P<type>[A-Za-z]+)(?:[/?].*)?", re.DOTALL)
 _URL = re.compile(
     r"(?P<type>[A-Za-z]+)(?:/(?P<id>[A-Za-z0-9\-.]{1,64}))?"
     r"(?P<history>/_history(?:/(?P<version>[0-9]+))?)?(?:\?(?P<query>.*))?",
@@ -37,12 +37,15 @@ class Target:
     """The part after `?`."""
 
 
-def target(method: str, url: str, where: str) -> Target:
+def target(method: str, url: str, where: str, base_url: str) -> Target:
     """Return what an entry's request, at the FHIRPath `where`, names.
+
+    The URL is relative to the base; one that begins with a slash or with the base itself is taken for the same.
 
     Raises:
         FhirError: 422 when that is nothing this service stores, or nothing that the method is for.
     """
+    url = url.removeprefix(f"{base_url}/").removeprefix("/")
     found = _TYPE.fullmatch(url)
     kind = "" if found is None else found["type"]
     if kind == "Subscription":

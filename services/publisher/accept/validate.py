@@ -27,6 +27,7 @@ from schemas.facets import EVERY_ORGANISATION
 from schemas.outcome import Issue, operation_outcome, refuse
 from schemas.structure.explain import explain, with_explanation
 from schemas.structure.gate import check_structure
+from schemas.subset import is_part
 from services.fhir_http import json_response, read_body
 from services.principal import PRINCIPAL, Principal
 from services.publisher.accept.examine import aside, parsed
@@ -41,6 +42,7 @@ from services.publisher.store.availability import or_503
 from services.publisher.store.model import REPORT, Effect, Write
 from services.publisher.store.rehearse import rehearse
 from services.publisher.store.write import Writer
+from services.shown import takes
 
 _BASE: Final = "http://hl7.org/fhir/StructureDefinition/"
 
@@ -74,6 +76,7 @@ class Validation:
         return json_response(operation_outcome(issues))
 
     async def _question(self, request: web.Request) -> Question:
+        takes(request, "mode", "profile")
         id_ = request.match_info.get("id")
         asked = with_query(
             Question(request.match_info["type"], None if id_ is None else logical_id(id_)), request.query
@@ -117,6 +120,8 @@ class Validation:
             issues = with_explanation(issues, explained)
         elif asked.of_store and not any(issue.severity == "error" for issue in issues):
             issues = issues + await self._rehearsed(asked, principal)
+        if (part := is_part(resource)) is not None:
+            issues = [*issues, part]
         words = f"the structure of {asked.kind} in FHIR R4 alone" if by is None else by.words
         return [_note(f"Judged by {words}."), *issues]
 

@@ -15,7 +15,7 @@ from services.publisher.derive import StageMapping
 from services.publisher.derive.found_by import found_by
 from services.publisher.store import contracts, deletions, identifiers, reports
 from services.publisher.store.index import index_other
-from services.publisher.store.model import Current, Effect, Stored, Write, Written
+from services.publisher.store.model import REPORT, Current, Effect, Stored, Write, Written
 from services.publisher.store.plan import Planned, Request, in_place, together
 from services.publisher.store.references import manager_of
 from services.publisher.store.rows import Rows
@@ -64,6 +64,8 @@ class _Step:
     batch: Batch
     request: Request
     rows: Rows
+    made: dict[tuple[str, str], Current] = field(default_factory=dict)
+    """What creates have made, by type and content: another that says the same is the same (docs/publishing.md)."""
 
     def all(self) -> list[Written]:
         planned = self.request.planned
@@ -91,7 +93,9 @@ class _Step:
     def _one(self, planned: Planned, found: Current | None) -> Written:
         write, view = planned.write, self.batch.view
         if found is not None and not view.current[write.type, found.id].deleted:
-            return Written(view.version(found), Effect.UNCHANGED)
+            return self._unchanged(found)
+        if write.creates and (first := self.made.get((write.type, planned.content))) is not None:
+            return self._unchanged(first)
         current = None if write.creates else view.current.get((write.type, write.id))
         _check_rights(self.request.principal, write, current)
         _check_match(write, current)
@@ -100,8 +104,15 @@ class _Step:
         if write.patches not in {None, 0 if current is None or current.deleted else current.version}:
             raise OvertakenError
         if current is not None and not current.deleted and current.content_hash == planned.content:
-            return Written(view.version(current), Effect.UNCHANGED)
+            return self._unchanged(current)
         return self._new(planned, current)
+
+    def _unchanged(self, there: Current) -> Written:
+        """Answer with what is there. That it waits is said again: the first answer may never have come."""
+        view = self.batch.view
+        filed = view.reports.get(there.id) if there.type == REPORT else None
+        waits = filed is not None and filed.derived.waits
+        return Written(view.version(there), Effect.UNCHANGED, (reports.WAITS,) if waits else ())
 
     def _new(self, planned: Planned, current: Current | None) -> Written:
         write, now = planned.write, self.batch.now
@@ -168,6 +179,8 @@ class _Step:
             last_updated=stored.last_updated,
         )
         self.batch.view.add(now, stored)
+        if planned.write.creates:
+            self.made[stored.type, planned.content] = now
         key = {
             "type": stored.type, "id": stored.id, "version": stored.version, "last_updated": stored.last_updated,
         }  # fmt: skip

@@ -155,7 +155,8 @@ async def _listed(tx: Connection, view: View, wanted: _Wanted) -> None:
 async def _filed(tx: Connection, view: View, wanted: _Wanted) -> None:
     """Reports that are written, listed, or have listed one of these; and all of those that wait."""
     listing_ = {one.performance for known in view.listings.values() for one in known}
-    ids = {*wanted.updates.get(REPORT, ()), *wanted.listed, *listing_}
+    repeated = {id_ for (_, kind, _), same in view.same.items() if kind == REPORT for id_ in same}
+    ids = {*wanted.updates.get(REPORT, ()), *wanted.listed, *listing_, *repeated}
     if not ids:
         return
     await _reports_of(tx, view, ids)

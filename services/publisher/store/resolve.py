@@ -1,14 +1,15 @@
 """Which ids will the writes of one transaction have? And what do their references become.
 
-FHIR R4 http, transaction processing: entries may call each other by `fullUrl`, refer by a search that must
-find exactly one (`Organization?identifier=…`), and a create may turn out to be there already. References are
-rewritten in the text as it was sent, so nothing else of it changes.
+FHIR R4 http, transaction processing: entries may call each other by `fullUrl`, whole or relative to their own, refer
+by a search that must find exactly one (`Organization?identifier=…`), and a create may turn out to be there already.
+References are rewritten in the text as it was sent, so nothing else of it changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -21,6 +22,7 @@ from services.publisher.store.content import same_as
 from services.publisher.store.model import REPORT, Write
 from services.publisher.store.references import conditional, references
 
+_RESTFUL = re.compile(r"(?P<root>https?://.+/)(?P<relative>[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})")
 _LEAVES_FIRST = {"Organization": 0, "Measure": 1, "Group": 2}
 
 
@@ -33,11 +35,35 @@ class Resolved:
     """Id of what the create's own search found to be there already."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What entries are called, and what that comes to."""
+
+    whole: dict[str, str] = field(default_factory=dict)
+    """By `fullUrl`."""
+    relative: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By the root of a `fullUrl` and the rest of it."""
+
+    def call(self, write: Write, id_: str) -> None:
+        """Know an entry by its names."""
+        if write.full_url:
+            self.whole[write.full_url] = f"{write.type}/{id_}"
+            if (found := _RESTFUL.fullmatch(write.full_url)) is not None:
+                self.relative.setdefault(found["root"], {})[found["relative"]] = f"{write.type}/{id_}"
+
+    def beside(self, write: Write) -> dict[str, str]:
+        """Return the names by which an entry may call others: R4 bundle.html reads relative ones by its own fullUrl."""
+        found = _RESTFUL.fullmatch(write.full_url or "")
+        return self.whole if found is None else self.whole | self.relative[found["root"]]
+
+
 def asks(writes: Sequence[Write]) -> bool:
     """Tell whether what these writes say, or where they go, depends on a search or on each other's ids."""
     if any(write.if_none_exist is not None or write.search is not None for write in writes):
         return True
-    names = [write.full_url.encode() for write in writes if write.full_url]
+    names = [
+        name.encode() for write in writes if write.full_url for name in (write.full_url, _elsewhere(write))
+    ]
     return any(
         write.where is not None
         and (
@@ -58,24 +84,32 @@ async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url:
             temporary reference that no entry answers to. All findings at once.
     """
     writes, issues = await _all_meant(tx, writes, base_url)
-    names = {write.full_url: f"{write.type}/{write.id}" for write in writes if write.full_url}
+    names = _Names()
+    for write in writes:
+        names.call(write, write.id)
     resolved: dict[int, Resolved] = {}
+    made: dict[tuple[str, str], str] = {}
     for place in sorted(range(len(writes)), key=lambda place: _depth(writes[place])):
         write = writes[place]
         if write.where is not None:
             found, unresolved = await _conditional(tx, write, base_url)
             issues += unresolved
-            write = _rewritten(write, names | found)
+            write = _rewritten(write, names.beside(write) | found)
             issues += [(422, issue) for issue in _temporary(write)]
         try:
             searched = await _searched(tx, write, base_url)
         except FhirError as error:
             issues += [(error.status, issue) for issue in error.issues]
             searched = None
-        if write.full_url and (there := searched or await _repeated(tx, write, owner)) is not None:
-            names[write.full_url] = f"{write.type}/{there}"
+        if write.creates:
+            content = same_as(write.text, write.resource)
+            there = searched or await _repeated(tx, write, content, owner)
+            if there is None:
+                there = made.setdefault((write.type, content), write.id)
+            names.call(write, there)
         resolved[place] = Resolved(write, searched)
     issues += [(400, issue) for issue in _twice([each.write for each in resolved.values()])]
+    issues += [(400, issue) for issue in _rivals(resolved[place] for place in sorted(resolved))]
     if issues:
         raise FhirError(min(status for status, _ in issues), *(issue for _, issue in issues))
     return [resolved[place] for place in range(len(writes))]
@@ -85,6 +119,14 @@ def _depth(write: Write) -> int:
     if write.type == REPORT:
         return 3 if write.kind is Kind.QUALITY else 4
     return _LEAVES_FIRST[write.type]
+
+
+def _elsewhere(write: Write) -> str:
+    """Return how entries beside this one may call it by its relative URL, if that is not what it will be called."""
+    found = _RESTFUL.fullmatch(write.full_url or "")
+    if found is None or (not write.creates and found["relative"] == f"{write.type}/{write.id}"):
+        return write.full_url or ""
+    return found["relative"]
 
 
 def _rewritten(write: Write, names: Mapping[str, str]) -> Write:
@@ -159,11 +201,31 @@ def _twice(writes: Sequence[Write]) -> Iterator[Issue]:
         seen.add((write.type, write.id))
 
 
-async def _repeated(tx: Connection, write: Write, owner: str) -> str | None:
+def _rivals(resolved: Iterable[Resolved]) -> Iterator[Issue]:
+    """Yield an issue for each write that would make what another one makes by the same search, and says otherwise.
+
+    Which of them came to be would depend on their order, and in a transaction nothing may (R4 http.html).
+    """
+    makers: dict[tuple[str, str], str] = {}
+    for each in resolved:
+        write = each.write
+        query = write.search if write.if_none_exist is None else write.if_none_exist
+        if query is None or write.deletes or each.found is not None:
+            continue
+        said = write.id if write.if_none_exist is None else same_as(write.text, write.resource)
+        if makers.setdefault((write.type, query), said) != said:
+            words = (
+                f"{write.type}?{query} finds nothing, and another entry is to create by it as well and says "
+                "something else; expected one entry"
+            )
+            yield Issue("error", "duplicate", words, write.where)
+
+
+async def _repeated(tx: Connection, write: Write, content: str, owner: str) -> str | None:
     """Return the id of what says the same as a create, which then takes its name."""
-    if not write.creates or write.if_none_exist is not None:
+    if write.if_none_exist is not None:
         return None
-    said = await versions.same_content(tx, [same_as(write.text, write.resource)])
+    said = await versions.same_content(tx, [content])
     return next((each.id for each in said if (each.owner, each.type) == (owner, write.type)), None)
 
 

@@ -118,6 +118,10 @@ async def matching(tx: Connection, kind: str, query: str, base_url: str) -> list
         search = parse_search(query, base_url=base_url, lenient=False, parameters=PARAMETERS[kind], type=kind)
     except CriteriaError as error:
         raise FhirError(400, *error.issues) from None
+    if search.ignored:
+        # A search may do without; here another resource might be taken for the one that is meant.
+        said = f"{', '.join(search.ignored)} has no value in the search {query!r}; expected one, or no such parameter"
+        raise FhirError(400, Issue("error", "value", said))
     if not search.query.terms:
         raise FhirError(400, Issue("error", "value", f"the search {query!r} selects nothing in particular"))
     if kind != REPORT:

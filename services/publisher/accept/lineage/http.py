@@ -35,12 +35,14 @@ from services.publisher.store.availability import or_503
 from services.publisher.store.lineage import Filed
 from services.publisher.store.model import REPORT, Stored
 from services.publisher.store.write import Writer
+from services.shown import PRESENTATION, is_lenient
 
 MOST: Final = 50
 """Generations in one answer, and reports looked at for them."""
 MOST_BYTES: Final = 32 * 1024 * 1024
 """Of the reports that one answer is made of."""
 _IDENTITY: Final = ("contract", "provider", "start", "end")
+_INPUTS: Final = ("report", *_IDENTITY)
 _LARGE: Final = 256 * 1024
 
 
@@ -83,11 +85,11 @@ class LineageRoutes:
         return json_response(body)
 
     async def _asked(self, request: web.Request) -> dict[str, str]:
-        given = dict(request.query)
+        ignored = request.query.keys() - {*_INPUTS} if is_lenient(request.headers) else PRESENTATION
+        given = {name: value for name, value in request.query.items() if name not in ignored}
         if request.method == hdrs.METH_POST and request.can_read_body:
             text = await read_body(request, self.limits.report_bytes)
             given |= _of_parameters(await parsed(text, self.limits.json_depth))
-        given = {name: value for name, value in given.items() if name not in {"_format", "_pretty"}}
         if "id" in request.match_info:
             given["report"] = request.match_info["id"]
         _check(given)
@@ -193,7 +195,7 @@ def _check(asked: Mapping[str, str]) -> None:
     """
     issues = [
         Issue("error", "not-supported", f"{name} is no input of $lineage; expected report, or {', '.join(_IDENTITY)}")
-        for name in asked.keys() - {"report", *_IDENTITY}
+        for name in asked.keys() - {*_INPUTS}
     ]  # fmt: skip
     if "report" in asked:
         issues += [

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schemas.outcome import FhirError, refuse
+from schemas.outcome import FhirError
 from schemas.search.grammar import CriteriaError, Search, parse_search
 from schemas.search.resources import PARAMETERS
 from schemas.search.result import Shape, shape
 from schemas.search.values import Query
+from services.negotiation import require_json
 from services.publisher.accept.search import cursor
 from services.publisher.accept.search.cursor import CURSOR
 from services.publisher.store.order import Place
@@ -62,8 +63,8 @@ def _parsed(kind: str, query: str, base_url: str, *, lenient: bool) -> Search:
 def _check_format(search: Search) -> None:
     """A form may say `_format` too, where nobody has looked yet."""
     for name, value in search.result:
-        if name == "_format" and "xml" in value.lower():
-            raise refuse(406, "not-supported", f"_format is {value}; only JSON is served")
+        if name == "_format":
+            require_json(value)
 
 
 def _name(part: str) -> str:
