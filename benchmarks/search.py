@@ -5,21 +5,32 @@ from __future__ import annotations
 import os
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from random import Random
+from typing import Any
 
 from benchmarks.result import Result, percentile, run
-from benchmarks.servers import BACKENDS, place
+from benchmarks.servers import BACKENDS, Backend, place
 from benchmarks.shelf import A_CONTRACT, BASE, MONTHS, contract_url, fill
 from schemas.facets import EVERY_ORGANISATION
 from services.clock import SystemClock
 from services.database import Database
 from services.principal import LOCAL, Principal
 from services.publisher.accept.search.searching import Searching
+from services.publisher.wiring import MIGRATIONS
 
 SIZES, QUICK = (1_000, 20_000, 200_000), (1_000, 20_000)
 ROUNDS = 25
 MOST_MILLISECONDS = 50
+
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "keep": {"type": Path, "metavar": "FOLDER", "help": "fill databases there, and use again what is there"},
+    "size": {"type": int, "metavar": "REPORTS", "help": "how many reports (default: each of the sizes)"},
+    "backend": {"choices": BACKENDS, "help": "which database (default: both)"},
+    "only": {"default": "", "metavar": "TEXT", "help": "only the searches whose name has this text"},
+}
 
 
 def _month(of: Random) -> str:
@@ -72,25 +83,29 @@ def cases(reports: int) -> dict[str, Callable[[Random], str]]:
     }
 
 
-async def measure(result: Result, quick: bool) -> None:
-    """Measure every size on both databases."""
-    for backend in BACKENDS:
-        for size in QUICK if quick else SIZES:
-            with place() as somewhere:
-                url = somewhere.database(backend)
-                await fill(url, size)
-                await timed(result, f"{backend}, {size:,}", url, size)
+async def measure(
+    result: Result, quick: bool, *, keep: Path | None, size: int | None, backend: Backend | None, only: str
+) -> None:
+    """Measure every size on both databases, or those that are named."""
+    for each in (backend,) if backend else BACKENDS:
+        for reports in (size,) if size else QUICK if quick else SIZES:
+            with place(keep) as somewhere:
+                url = await somewhere.filled(each, f"search_{reports}", partial(fill, reports=reports))
+                await timed(result, f"{each}, {reports:,}", url, reports, only)
 
 
-async def timed(result: Result, name: str, url: str, size: int) -> None:
+async def timed(result: Result, name: str, url: str, size: int, only: str) -> None:
     """Measure every kind of search on one database, as an operator and as a provider."""
     database = Database(url)
+    await MIGRATIONS.upgrade(database)  # it may have been filled by an older version
     searching = Searching(database, SystemClock(), BASE)
     provider = Principal("provider", "provider", frozenset({"Organization/provider-1"}))
     for case, query in cases(size).items():
-        await _case(result, f"{name}: {case}", searching, query, LOCAL)
+        if only in case:
+            await _case(result, f"{name}: {case}", searching, query, LOCAL)
     for case in ("everything, newest first", "by period, from"):
-        await _case(result, f"{name}, as a provider: {case}", searching, cases(size)[case], provider)
+        if only in case:
+            await _case(result, f"{name}, as a provider: {case}", searching, cases(size)[case], provider)
     await database.close()
 
 
@@ -113,4 +128,4 @@ async def _case(
 
 
 if __name__ == "__main__":
-    sys.exit(run("search", __doc__, measure))
+    sys.exit(run("search", __doc__, measure, options=OPTIONS))
