@@ -57,10 +57,19 @@ def cases(reports: int) -> dict[str, Callable[[Random], str]]:
         "by provider identifier": lambda of: (
             f"provider-identifier=http://hl7.org/fhir/sid/us-npi|{1_000_000 + of.randrange(contracts) // 4}"
         ),
+        "by payer and stage, newest first": lambda of: (
+            f"payer=Organization/payer-{of.randrange(20)}&stage=interim&_sort=-_lastUpdated"
+        ),
+        "by payer, period and kind": lambda of: (
+            f"payer=Organization/payer-{of.randrange(20)}&period={_month(of)}&kind=performance"
+        ),
         "by payer, newest first": lambda of: f"payer=Organization/payer-{of.randrange(20)}&_sort=-date",
         "by stage, half of all": lambda _: settled,
         "by stage, half of all, newest first": lambda _: f"{settled}&_sort=-_lastUpdated",
+        "by stage, of few": lambda _: "stage=withdrawn",
+        "by stage, of the last months": lambda _: "stage=interim",
         "by what is not": lambda _: "stage:not=settled&kind=performance",
+        "by a status that is rare": lambda _: "status:not=complete",
         "by status and kind": lambda _: "status=complete&kind=quality&_sort=-_lastUpdated",
         "by identifier": lambda of: f"identifier=urn:payer:reports|{of.randrange(reports)}",
         "by listed report": lambda of: f"evaluated-resource=MeasureReport/none-{of.randrange(reports)}",
@@ -71,6 +80,16 @@ def cases(reports: int) -> dict[str, Callable[[Random], str]]:
         "by date, over a month": lambda of: f"date=ge{(month := _month(of))}&date=le{month}",
         "by date, from, newest first": lambda of: f"date=ge{_month(of)}&_sort=-date",
         "by when it was stored": lambda of: f"_lastUpdated=ge{_month(of)}",
+        "by when it was stored, over three days": lambda of: (
+            f"_lastUpdated=ge{(month := _month(of))}-01&_lastUpdated=le{month}-03"
+        ),
+        "by quality measure and stage, newest first": lambda of: (
+            f"quality-measure=https://measures.example/Measure/q{of.randrange(3)}&{settled}&_sort=-date"
+        ),
+        "by service period, from": lambda of: f"service-period=ge{_month(of)}",
+        "by contracts below a url": lambda of: (
+            f"contract:below=https://payer.example/Measure/{of.randrange(1, 10)}"
+        ),
         "by score": lambda of: f"metric-score=avg-risk-score$lt{of.randrange(1, 500) / 100}",
         "by score of few": lambda of: f"metric-score=avg-risk-score$lt{of.randrange(1, 10) / 100}",
         "by contract, period and score": lambda of: (

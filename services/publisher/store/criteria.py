@@ -44,9 +44,13 @@ Columns: TypeAlias = Any
 """The columns of a table of the index, or of an alias of it."""
 
 
-def facet(columns: Columns, term: Term) -> Condition:
-    """Return what is so of an entry that satisfies a token, reference, uri or string term: one of its values."""
-    same = (_facet_value(columns, term, value) for value in term.values)
+def facet(columns: Columns, term: Term, *, ranged: bool = True) -> Condition:
+    """Return what is so of an entry that satisfies a token, reference, uri or string term: one of its values.
+
+    Without `ranged` it names no range of an index: for the entries of one set, no planner is to begin with those of
+    all sets in the range.
+    """
+    same = (_facet_value(columns, term, value, ranged=ranged) for value in term.values)
     return sa.and_(columns.parameter == facet_name(term), sa.or_(*same))
 
 
@@ -85,7 +89,7 @@ def ids(term: Term) -> list[str]:
     return [value.code for value in term.values if isinstance(value, Token) and value.code is not None]
 
 
-def _facet_value(columns: Columns, term: Term, value: Value) -> Condition:
+def _facet_value(columns: Columns, term: Term, value: Value, *, ranged: bool) -> Condition:
     below = term.modifier is Modifier.BELOW
     match value:
         case Token():
@@ -98,7 +102,9 @@ def _facet_value(columns: Columns, term: Term, value: Value) -> Condition:
         case Text(text=text) if term.parameter.type is SearchType.STRING:
             return _string(columns, text, term.modifier)
         case Text(text=text):
-            same: Condition = _starts(columns.value, text) if below else columns.value == key(text)
+            if below:
+                return _starts(columns.value, text) if ranged else _begins(columns.value, text)
+            same: Condition = columns.value == key(text)
             return same
         case _:
             raise AssertionError(f"{term.parameter.name} has no {type(value).__name__} in this table")
@@ -172,7 +178,7 @@ def _date(stretch: Stretch, wanted: Date, now: datetime) -> Condition:  # noqa: 
         case Prefix.SA:
             return sa.and_(low != BEFORE_ALL, low != NO_DATE[0], low >= last)
         case Prefix.EB:
-            return sa.and_(high != AFTER_ALL, high != NO_DATE[1], high <= first)
+            return sa.and_(high != AFTER_ALL, high != NO_DATE[1], high <= first, low < first)
         case Prefix.AP:
             start, end = (milliseconds(bound) for bound in approximate(wanted, now))
             return sa.and_(low < end, high > start)

@@ -51,11 +51,15 @@ class Order:
             return columns < edge if self.keys[0].descending else columns > edge
         return sa.or_(*(_after(self.keys, values, depth) for depth in range(len(values))))
 
-    def within(self, edge: int | str) -> Condition:
-        """Stands no further on than where the first key has this value."""
-        first = self.keys[0]
-        value = _value(first, edge)
-        return first.column >= value if first.descending else first.column <= value
+    def over(self, columns: Any) -> Order:
+        """Return the same order of rows that hold the keys under the names of `named`."""
+        keys = [Key(columns[name], key.descending) for name, key in zip(self.named, self.keys, strict=True)]
+        return Order(keys, self.after)
+
+    @property
+    def named(self) -> dict[str, sa.ColumnElement[Any]]:
+        """The keys, each with a name of its own."""
+        return {f"key{place}": key.column for place, key in enumerate(self.keys)}
 
     def place(self, values: Sequence[Any]) -> Place:
         """Return the place of a row, given the values of its keys."""

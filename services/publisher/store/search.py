@@ -2,8 +2,9 @@
 
 A page of reports is found in one of two ways. Where some term of the search finds few, the page begins with these:
 all are sorted, and the rest is tested. Otherwise it walks along the order that is asked for, testing each report,
-and has the page soon, since much is found; where that takes long, since what is found stands at the other end, it
-begins with the term after all.
+and has the page soon, since much is found. What a report's own row tells is tested as far as it takes: all of them are
+read within milliseconds. Where looking up takes long, since what is found stands at the other end, it begins with the
+term after all.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from schemas.search.values import Query
 from services.database import Connection
 from services.principal import LOCAL, Principal
 from services.publisher.store import others, versions
+from services.publisher.store.criteria import Columns
 from services.publisher.store.index import ID
 from services.publisher.store.model import REPORT, Stored
 from services.publisher.store.order import Key, Order, Place, fits
-from services.publisher.store.selection import Selection, selections, visible
-from services.publisher.store.statements import among
+from services.publisher.store.selection import Selection, beginnings, selections, visible
+from services.publisher.store.statements import among, beside
 from services.publisher.store.tables import report, resource
 
 __all__ = ["Page", "Total", "Wanted", "find", "matching", "may_read", "readable", "sorts", "visible"]
@@ -38,8 +40,14 @@ COUNTED: Final = 5_000
 _FEW: Final = 5_000
 """What a term finds is few enough to begin with."""
 
+_FEW_ROWS: Final = 10_000
+"""The same where reports' own rows tell the rest, and an order of theirs leads to them."""
+
+_SETS: Final = 2_000
+"""Sets of a term that are counted before it is known to be no better to begin with than another."""
+
 _WALKED: Final = 2_000
-"""Reports that are tested along the order before the page begins with a term after all."""
+"""Reports for which something is looked up along the order before the page begins with a term after all."""
 
 Total: TypeAlias = Literal["none", "bounded", "exact"]
 
@@ -80,14 +88,19 @@ async def find(tx: Connection, query: Query, principal: Principal, wanted: Wante
     """
     if query.type != REPORT:
         return await _others(tx, query, wanted, now)
-    order = _order(REPORT_KEYS, wanted)
-    chosen = selections(query, principal, now)
-    plan = _Plan(tx, chosen, order, await _fewest(tx, chosen))
-    total = await _total(plan, wanted)
-    if not wanted.count or total == 0:
-        return Page(total, (), None)
-    rows = await plan.rows(wanted.count + 1)
-    return await _page(tx, REPORT, rows, order, wanted, total)
+    plan = await _planned(tx, query, principal, now, _order(REPORT_KEYS, wanted))
+    rows: Sequence[Any] = ()
+    if plan.none:
+        total: int | None = 0
+    elif plan.few and wanted.count:
+        total, rows = await plan.counted_rows(wanted.count + 1)
+    else:
+        total = await _total(plan, wanted)
+        if wanted.count and total != 0:
+            rows = await plan.rows(wanted.count + 1)
+        if total is None and wanted.after is None and 0 < wanted.count >= len(rows):
+            total = len(rows)
+    return await _page(tx, REPORT, rows, plan.order, wanted, None if wanted.total == "none" else total)
 
 
 async def may_read(tx: Connection, report_id: str, principal: Principal) -> bool:
@@ -123,8 +136,7 @@ async def matching(tx: Connection, kind: str, query: str, base_url: str) -> list
     if kind != REPORT:
         statement = sa.select(resource.c.id).where(others.condition(search.query, _NEVER)).limit(2)
         return list((await tx.execute(statement)).scalars())
-    chosen = selections(search.query, LOCAL, _NEVER)
-    plan = _Plan(tx, chosen, _order(REPORT_KEYS, Wanted(2)), await _fewest(tx, chosen))
+    plan = await _planned(tx, search.query, LOCAL, _NEVER, _order(REPORT_KEYS, Wanted(2)))
     return [row.id for row in await plan.rows(2)]
 
 
@@ -154,29 +166,40 @@ class _Fewest:
 
     selection: Selection
     count: int
-
-    @property
-    def few(self) -> bool:
-        return self.count <= _FEW
+    few: bool
 
 
-async def _fewest(tx: Connection, chosen: Sequence[Selection]) -> _Fewest | None:
-    """Return which selection to begin with, `None` when none of them finds anything by itself."""
-    able = [each for each in chosen if each.counted is not None]
-    if not able or all(each.by_row for each in chosen):
-        return None
+async def _planned(tx: Connection, query: Query, principal: Principal, now: datetime, order: Order) -> _Plan:
+    """Return how to find what a query asks: which of its terms to begin with is counted first."""
+    ways, first = beginnings(query, principal), 0
+    if len(ways) > 1:
+        sets = await _counted(tx, [(each, _SETS) for each in ways])
+        first = min(range(len(ways)), key=sets.__getitem__)
+    chosen = selections(query, principal, now, first)
+    by_row = all(each.lookup is None for each in chosen)
+    able = [
+        (each, each.counted, _FEW_ROWS if by_row and each.ordered else _FEW)
+        for each in chosen
+        if each.counted is not None
+    ]
+    if not able:
+        return _Plan(tx, chosen, order, None)
+    found = await _counted(tx, [(counted, most) for _, counted, most in able])
+    fewest = (_Fewest(each, count, count <= most) for (each, _, most), count in zip(able, found, strict=True))
+    return _Plan(tx, chosen, order, min(fewest, key=lambda each: (not each.few, each.count)))
+
+
+async def _counted(tx: Connection, every: Sequence[tuple[sa.Select[Any], int]]) -> Sequence[int]:
+    """Return how many rows each has; one more than its most, where there are more."""
     counts = (
         sa.select(sa.func.count())
-        .select_from(each.counted.with_only_columns(sa.literal(1)).limit(_FEW + 1).subquery())
+        .select_from(each.with_only_columns(sa.literal(1)).limit(most + 1).subquery())
         .scalar_subquery()
-        for each in able
-        if each.counted is not None
+        for each, most in every
     )
-    (row,) = (
-        await tx.execute(sa.select(*(each.label(f"n{place}") for place, each in enumerate(counts))))
-    ).all()
-    place = min(range(len(able)), key=row.__getitem__)
-    return _Fewest(able[place], row[place])
+    statement = sa.select(*(each.label(f"n{place}") for place, each in enumerate(counts)))
+    (row,) = (await tx.execute(statement)).all()
+    return tuple(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,44 +209,76 @@ class _Plan:
     order: Order
     fewest: _Fewest | None
 
+    @property
+    def few(self) -> bool:
+        """Some term finds few, so that it is to begin with."""
+        return self.fewest is not None and self.fewest.few
+
+    @property
+    def none(self) -> bool:
+        """Some term finds nothing."""
+        return self.fewest is not None and not self.fewest.count
+
     async def rows(self, most: int) -> Sequence[Any]:
-        """Return the keys of the first reports after the place to begin after."""
-        fewest = self.fewest
-        if fewest is not None and fewest.few:
-            return await self._from_found(most)
-        walk = self._walk(most)
-        if fewest is None or fewest.selection.links or all(each.by_row for each in self.chosen):
-            return await self._all(walk)
-        edge = await self._edge()
-        if edge is None:
-            return await self._all(walk)
-        near = await self._all(walk.where(self.order.within(edge)))
-        return near if len(near) == most else await self._from_found(most)
+        """Return the ids and the keys of the first reports after the place to begin after."""
+        if self.few:
+            return await self._all(self._from_found(most))
+        by_row = all(each.lookup is None for each in self.chosen)
+        if by_row or self.fewest is None or self.fewest.selection.links:
+            return await self._all(self._walk(most))
+        near = await self._all(self._walk_near(most))
+        return near if len(near) == most else await self._all(self._from_found(most))
+
+    async def counted_rows(self, most: int) -> tuple[int, Sequence[Any]]:
+        """Return how many are found, with what `rows` returns, by looking for them once; where they are few."""
+        found = self._found().cte("found")
+        count = sa.select(sa.func.count()).select_from(found).scalar_subquery()
+        order = self.order.over(found.c)
+        page = sa.select(found, count.label("total")).where(order.beyond).order_by(*order.by).limit(most)
+        rows = await self._all(page)
+        if not rows:
+            return 0 if self.order.after is None else await self.count(), rows
+        return rows[0].total, rows
+
+    async def count(self, most: int | None = None) -> int:
+        """Return how many are found, as far as `most`."""
+        every = sa.select(sa.literal(1)).select_from(report).where(*self._begun()).limit(most)
+        count = sa.select(sa.func.count()).select_from(every.subquery())
+        return int((await self.tx.execute(count)).scalar_one())
 
     async def _all(self, statement: sa.Select[Any]) -> Sequence[Any]:
         rows: Sequence[Any] = (await self.tx.execute(statement)).all()
         return rows
 
-    def _selected(self) -> sa.Select[Any]:
-        columns = [key.column.label(f"key{place}") for place, key in enumerate(self.order.keys)]
-        return sa.select(report.c.id, *columns)
+    def _selected(self, *more: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        keys = (column.label(name) for name, column in self.order.named.items())
+        return sa.select(report.c.id, *keys, *more)
+
+    def _along(self, selected: sa.Select[Any], most: int) -> sa.Select[Any]:
+        """Walk along the order past what its own row rules out."""
+        columns = _Along(report.c, self.order)
+        rows = (each.row(columns) for each in self.chosen)
+        return selected.where(self.order.beyond, *rows).order_by(*self.order.by).limit(most)
 
     def _walk(self, most: int) -> sa.Select[Any]:
-        tests = (each.test for each in sorted(self.chosen, key=lambda each: not each.by_row))
-        return self._selected().where(self.order.beyond, *tests).order_by(*self.order.by).limit(most)
+        lookups = (each.lookup(report.c) for each in self.chosen if each.lookup is not None)
+        return self._along(self._selected(), most).where(*lookups)
 
-    async def _edge(self) -> Any:
-        """Return the first key of the report so many further on that it is better to begin with a term."""
-        first = self.order.keys[0].column
-        further = sa.select(first).where(self.order.beyond).order_by(*self.order.by).offset(_WALKED).limit(1)
-        found = (await self.tx.execute(further)).scalar()
-        return None if found is None else self.order.place([found])[0]
+    def _walk_near(self, most: int) -> sa.Select[Any]:
+        """Walk no further than to where `_WALKED` have been looked up."""
+        near = self._along(self._selected(report.c.facet_set), _WALKED).subquery("near")
+        keys = (near.c[name] for name in self.order.named)
+        lookups = (each.lookup(near.c) for each in self.chosen if each.lookup is not None)
+        fitting = sa.select(near.c.id, *keys).where(*lookups)
+        return fitting.order_by(*self.order.over(near.c).by).limit(most)
 
-    async def _from_found(self, most: int) -> Sequence[Any]:
-        statement = self._selected().where(self.order.beyond, *self.found())
-        return await self._all(statement.order_by(*self.order.by).limit(most))
+    def _from_found(self, most: int) -> sa.Select[Any]:
+        return self._found().where(self.order.beyond).order_by(*self.order.by).limit(most)
 
-    def found(self) -> list[sa.ColumnElement[bool]]:
+    def _found(self) -> sa.Select[Any]:
+        return self._selected().where(*self._begun())
+
+    def _begun(self) -> list[sa.ColumnElement[bool]]:
         """Return what is so of a report that is found, in the form that begins with the fewest."""
         if self.fewest is None:
             return [each.test for each in self.chosen]
@@ -232,19 +287,28 @@ class _Plan:
         return [begin, *(each.test for each in self.chosen if each is not first)]
 
 
+class _Along:
+    """The columns of a report, to be tested along an order: no planner is to leave it for an index of another."""
+
+    def __init__(self, columns: Columns, order: Order) -> None:
+        self._columns = columns
+        self._first = order.keys[0].column.name
+
+    def __getattr__(self, name: str) -> Any:
+        column = self._columns[name]
+        return column if name == self._first else beside(column)
+
+
 async def _total(plan: _Plan, wanted: Wanted) -> int | None:
     """Return how many are found: exactly if that is asked for, else where counting costs little."""
     if wanted.total == "none":
         return None
-    every = sa.select(sa.literal(1)).select_from(report).where(*plan.found())
-    if wanted.total == "bounded":
-        if plan.fewest is not None and not plan.fewest.few:
-            return None
-        every = every.limit(COUNTED + 1)
-    count = int(
-        (await plan.tx.execute(sa.select(sa.func.count()).select_from(every.subquery()))).scalar_one()
-    )
-    return count if wanted.total == "exact" or count <= COUNTED else None
+    if wanted.total == "exact":
+        return await plan.count()
+    if plan.fewest is not None and not plan.few:
+        return None
+    count = await plan.count(COUNTED + 1)
+    return count if count <= COUNTED else None
 
 
 async def _others(tx: Connection, query: Query, wanted: Wanted, now: datetime) -> Page:
@@ -271,4 +335,6 @@ async def _page(
     bodies = await versions.newest(tx, kind, [row.id for row in shown])
     # Between two statements PostgreSQL may see that one was deleted.
     found = [body for row in shown if (body := bodies.get(row.id)) is not None and not body.deleted]
-    return Page(total, found, order.place(shown[-1][1:]) if len(rows) > wanted.count else None)
+    return Page(
+        total, found, order.place(shown[-1][1 : 1 + len(order.keys)]) if len(rows) > wanted.count else None
+    )
