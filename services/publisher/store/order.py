@@ -51,6 +51,13 @@ class Order:
             return columns < edge if self.keys[0].descending else columns > edge
         return sa.or_(*(_after(self.keys, values, depth) for depth in range(len(values))))
 
+    def within(self, edge: Place) -> Condition:
+        """Stands no further on than a place, or where the first key is no further on: a range of an index either way."""
+        keys = self.keys if len({key.descending for key in self.keys}) == 1 else self.keys[:1]
+        columns = sa.tuple_(*(key.column for key in keys))
+        values = sa.tuple_(*(_value(key, text) for key, text in zip(keys, edge, strict=False)))
+        return columns >= values if keys[0].descending else columns <= values
+
     def over(self, columns: Any) -> Order:
         """Return the same order of rows that hold the keys under the names of `named`."""
         keys = [Key(columns[name], key.descending) for name, key in zip(self.named, self.keys, strict=True)]

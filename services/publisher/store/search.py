@@ -24,12 +24,11 @@ from schemas.search.values import Query
 from services.database import Connection
 from services.principal import LOCAL, Principal
 from services.publisher.store import others, versions
-from services.publisher.store.criteria import Columns
 from services.publisher.store.index import ID
 from services.publisher.store.model import REPORT, Stored
 from services.publisher.store.order import Key, Order, Place, fits
-from services.publisher.store.selection import Selection, beginnings, selections, visible
-from services.publisher.store.statements import among, beside
+from services.publisher.store.selection import Selection, Tested, beginnings, selections, visible
+from services.publisher.store.statements import among
 from services.publisher.store.tables import report, resource
 
 __all__ = ["Page", "Total", "Wanted", "find", "matching", "may_read", "readable", "sorts", "visible"]
@@ -39,9 +38,6 @@ COUNTED: Final = 5_000
 
 _FEW: Final = 5_000
 """What a term finds is few enough to begin with."""
-
-_FEW_ROWS: Final = 10_000
-"""The same where reports' own rows tell the rest, and an order of theirs leads to them."""
 
 _SETS: Final = 2_000
 """Sets of a term that are counted before it is known to be no better to begin with than another."""
@@ -166,36 +162,31 @@ class _Fewest:
 
     selection: Selection
     count: int
-    few: bool
 
 
 async def _planned(tx: Connection, query: Query, principal: Principal, now: datetime, order: Order) -> _Plan:
     """Return how to find what a query asks: which of its terms to begin with is counted first."""
-    ways, first = beginnings(query, principal), 0
+    ways = beginnings(query, principal)
+    first = next(iter(ways), 0)
     if len(ways) > 1:
-        sets = await _counted(tx, [(each, _SETS) for each in ways])
-        first = min(range(len(ways)), key=sets.__getitem__)
+        sets = await _counted(tx, list(ways.values()), _SETS)
+        first = min(zip(sets, ways, strict=True))[1]
     chosen = selections(query, principal, now, first)
-    by_row = all(each.lookup is None for each in chosen)
-    able = [
-        (each, each.counted, _FEW_ROWS if by_row and each.ordered else _FEW)
-        for each in chosen
-        if each.counted is not None
-    ]
+    able = [(each, each.counted) for each in chosen if each.counted is not None]
     if not able:
         return _Plan(tx, chosen, order, None)
-    found = await _counted(tx, [(counted, most) for _, counted, most in able])
-    fewest = (_Fewest(each, count, count <= most) for (each, _, most), count in zip(able, found, strict=True))
-    return _Plan(tx, chosen, order, min(fewest, key=lambda each: (not each.few, each.count)))
+    found = await _counted(tx, [counted for _, counted in able], _FEW)
+    place = min(range(len(able)), key=found.__getitem__)
+    return _Plan(tx, chosen, order, _Fewest(able[place][0], found[place]))
 
 
-async def _counted(tx: Connection, every: Sequence[tuple[sa.Select[Any], int]]) -> Sequence[int]:
-    """Return how many rows each has; one more than its most, where there are more."""
+async def _counted(tx: Connection, every: Sequence[sa.Select[Any]], most: int) -> Sequence[int]:
+    """Return how many rows each has; one more than `most`, where there are more."""
     counts = (
         sa.select(sa.func.count())
         .select_from(each.with_only_columns(sa.literal(1)).limit(most + 1).subquery())
         .scalar_subquery()
-        for each, most in every
+        for each in every
     )
     statement = sa.select(*(each.label(f"n{place}") for place, each in enumerate(counts)))
     (row,) = (await tx.execute(statement)).all()
@@ -212,7 +203,7 @@ class _Plan:
     @property
     def few(self) -> bool:
         """Some term finds few, so that it is to begin with."""
-        return self.fewest is not None and self.fewest.few
+        return self.fewest is not None and self.fewest.count <= _FEW
 
     @property
     def none(self) -> bool:
@@ -226,7 +217,10 @@ class _Plan:
         by_row = all(each.lookup is None for each in self.chosen)
         if by_row or self.fewest is None or self.fewest.selection.links:
             return await self._all(self._walk(most))
-        near = await self._all(self._walk_near(most))
+        edge = await self._edge()
+        if edge is None:
+            return await self._all(self._walk(most))
+        near = await self._all(self._walk(most).where(self.order.within(edge)))
         return near if len(near) == most else await self._all(self._from_found(most))
 
     async def counted_rows(self, most: int) -> tuple[int, Sequence[Any]]:
@@ -250,13 +244,13 @@ class _Plan:
         rows: Sequence[Any] = (await self.tx.execute(statement)).all()
         return rows
 
-    def _selected(self, *more: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    def _selected(self) -> sa.Select[Any]:
         keys = (column.label(name) for name, column in self.order.named.items())
-        return sa.select(report.c.id, *keys, *more)
+        return sa.select(report.c.id, *keys)
 
     def _along(self, selected: sa.Select[Any], most: int) -> sa.Select[Any]:
         """Walk along the order past what its own row rules out."""
-        columns = _Along(report.c, self.order)
+        columns = Tested(report.c, but=self.order.keys[0].column.name)
         rows = (each.row(columns) for each in self.chosen)
         return selected.where(self.order.beyond, *rows).order_by(*self.order.by).limit(most)
 
@@ -264,13 +258,10 @@ class _Plan:
         lookups = (each.lookup(report.c) for each in self.chosen if each.lookup is not None)
         return self._along(self._selected(), most).where(*lookups)
 
-    def _walk_near(self, most: int) -> sa.Select[Any]:
-        """Walk no further than to where `_WALKED` have been looked up."""
-        near = self._along(self._selected(report.c.facet_set), _WALKED).subquery("near")
-        keys = (near.c[name] for name in self.order.named)
-        lookups = (each.lookup(near.c) for each in self.chosen if each.lookup is not None)
-        fitting = sa.select(near.c.id, *keys).where(*lookups)
-        return fitting.order_by(*self.order.over(near.c).by).limit(most)
+    async def _edge(self) -> Place | None:
+        """Return the place by which something would have been looked up for `_WALKED` reports, if there are so many."""
+        rows = await self._all(self._along(self._selected(), 1).offset(_WALKED))
+        return self.order.place(rows[0][1:]) if rows else None
 
     def _from_found(self, most: int) -> sa.Select[Any]:
         return self._found().where(self.order.beyond).order_by(*self.order.by).limit(most)
@@ -285,18 +276,6 @@ class _Plan:
         first = self.fewest.selection
         begin = first.test if first.begin is None else first.begin
         return [begin, *(each.test for each in self.chosen if each is not first)]
-
-
-class _Along:
-    """The columns of a report, to be tested along an order: no planner is to leave it for an index of another."""
-
-    def __init__(self, columns: Columns, order: Order) -> None:
-        self._columns = columns
-        self._first = order.keys[0].column.name
-
-    def __getattr__(self, name: str) -> Any:
-        column = self._columns[name]
-        return column if name == self._first else beside(column)
 
 
 async def _total(plan: _Plan, wanted: Wanted) -> int | None:

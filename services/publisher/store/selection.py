@@ -29,6 +29,7 @@ from services.publisher.derive.stage import BY_STATUS
 from services.publisher.store import criteria
 from services.publisher.store.criteria import Columns, Condition
 from services.publisher.store.index import DATES, HAS, ID, LAST_UPDATED, MANY_DATES, METRIC_SCORE, OWN, key
+from services.publisher.store.statements import beside
 from services.publisher.store.tables import date_facet, own_facet, report, score_facet, shared_facet
 
 _CODES: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
@@ -41,6 +42,20 @@ _OF_ROW: Final = frozenset({"stage", "kind"})
 """Those of them that stand in the report's own row."""
 
 Entry = Callable[[Columns], Condition]
+
+
+class Tested:
+    """The columns of a report's row that is there: no planner is to begin with an index of theirs, `but` of one."""
+
+    def __init__(self, columns: Columns, but: str = "") -> None:
+        """Take the columns of `report` or of an alias of it."""
+        self._columns = columns
+        self._but = but
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the column of that name."""
+        column = self._columns[name]
+        return column if name == self._but else beside(column)
 
 
 def _anything(_: Columns) -> Condition:
@@ -59,15 +74,13 @@ class Selection:
     """The whole of a row of `report`, in the form that leads to it by an index; `None` when it is so of nearly all."""
     counted: sa.Select[Any] | None = None
     """One row for each id, in any order, for as long as somebody counts."""
-    ordered: bool = False
-    """It begins with a stretch of an order of reports."""
     links: bool = False
     """What it begins with are ids, each to be looked up: where they are many, testing report by report is no slower."""
 
     @property
     def test(self) -> Condition:
         """The whole of a row of `report`, told by looking at it."""
-        row = self.row(report.c)
+        row = self.row(Tested(report.c))
         return row if self.lookup is None else sa.and_(row, self.lookup(report.c))
 
 
@@ -92,10 +105,18 @@ def selections(query: Query, principal: Principal, now: datetime, first: int = 0
     return out
 
 
-def beginnings(query: Query, principal: Principal) -> list[sa.Select[Any]]:
-    """Return the sets that satisfy each of the terms that what is asked of sets may begin with: one row a set."""
-    wanted = (each for each in _about_sets(query, principal) if not each.none)
-    return [sa.select(shared_facet.c.facet_set).where(each.entry(shared_facet.c)) for each in wanted]
+def beginnings(query: Query, principal: Principal) -> Mapping[int, sa.Select[Any]]:
+    """Return what the terms about sets may well begin with: the sets that satisfy one of them, one row a set.
+
+    More than one where only counting tells which of them finds the fewest.
+    """
+    wanted = [each for each in _about_sets(query, principal) if not each.none]
+    narrow = [each for each in wanted if not each.common] or wanted
+    return {
+        place: sa.select(shared_facet.c.facet_set).where(each.entry(shared_facet.c))
+        for place, each in enumerate(wanted)
+        if each in narrow
+    }
 
 
 def visible(principal: Principal) -> Condition:
@@ -159,7 +180,7 @@ def _stored(columns: Columns, term: Term, now: datetime) -> Condition:
 def _of_own_row(then: Entry) -> Selection:
     row = report.alias()
     counted = sa.select(row.c.id).where(then(row.c))
-    return Selection(then, begin=then(report.c), counted=counted, ordered=True)
+    return Selection(then, begin=then(report.c), counted=counted)
 
 
 def _one_of_many(term: Term, now: datetime) -> Selection:
@@ -203,6 +224,25 @@ class _OfSets:
     """The same of an entry of one set, where it may be said more simply."""
     row: Entry | None = None
     """The same of a report's own row, where that tells it too."""
+    common: bool = False
+    """Very many sets have it, so that hardly anything else is worse to begin with."""
+
+
+_COMMON: Final = frozenset(
+    {
+        *_CODES,
+        "category",
+        "cohort",
+        "lob",
+        "metric",
+        "payment-stream",
+        "program-model",
+        "_profile",
+        "_security",
+        "_tag",
+    }
+)
+"""Parameters of which there are few values, or many sets have the same."""
 
 
 def _about_sets(query: Query, principal: Principal) -> list[_OfSets]:
@@ -218,7 +258,7 @@ def _of_sets(term: Term, name: str) -> _OfSets | None:
     if name in _CODES:
         return _coded(term, name)
     if term.modifier is Modifier.MISSING and name not in {ID, LAST_UPDATED}:
-        return _OfSets(_has(term.parameter.name), none=_missing(term))
+        return _OfSets(_has(term.parameter.name), none=_missing(term), common=True)
     if name in DATES or name in {ID, LAST_UPDATED, METRIC_SCORE}:
         return None
     if name not in OWN:
@@ -226,6 +266,7 @@ def _of_sets(term: Term, name: str) -> _OfSets | None:
             lambda columns: criteria.facet(columns, term),
             none=term.modifier is Modifier.NOT,
             probe=lambda columns: criteria.facet(columns, term, ranged=False),
+            common=name in _COMMON,
         )
     systems = [value.system for value in term.values if isinstance(value, Token) and value.code is None]
     if len(systems) < len(term.values):
@@ -238,6 +279,7 @@ def _of_sets(term: Term, name: str) -> _OfSets | None:
             columns.system.in_([key(system or "") for system in systems]),
         ),
         none=term.modifier is Modifier.NOT,
+        common=True,
     )
 
 
@@ -254,6 +296,7 @@ def _coded(term: Term, name: str) -> _OfSets | None:
     return _OfSets(
         lambda columns: sa.and_(columns.parameter == name, columns.value.in_(codes)),
         row=(lambda columns: getattr(columns, name).in_(codes)) if name in _OF_ROW else None,
+        common=True,
     )
 
 
@@ -279,7 +322,7 @@ def _sets(asked: Sequence[_OfSets], first: int) -> Selection:
     one, row = shared_facet.alias(), report.alias()
     found = [begin.entry(one.c), *(_test(each, one.c) for each in rest if each.row is None)]
     sets = sa.select(one.c.facet_set).where(*found)
-    beginning = sa.and_(report.c.facet_set.in_(sets), _rows(rest, report.c))
+    beginning = sa.and_(report.c.facet_set.in_(sets), _rows(rest, Tested(report.c)))
     looked_up = [each for each in asked if each.row is None]
     if not looked_up:
         counted = sa.select(row.c.id).where(_rows(asked, row.c))
@@ -289,7 +332,7 @@ def _sets(asked: Sequence[_OfSets], first: int) -> Selection:
         partial(_rows, asked),
         lambda columns: sa.and_(*(_test(each, columns) for each in looked_up)),
         beginning,
-        both.where(_rows(rest, row.c)),
+        both.where(_rows(rest, Tested(row.c))),
     )
 
 
