@@ -11,7 +11,17 @@ import pytest
 from schemas.search.grammar import parse_search
 from schemas.search.predicate import compile_terms
 from services.publisher.store import search
-from tests.publishing import BASE, Publishing, Resource, contract, contract_url, performance, quality, subject
+from tests.publishing import (
+    BASE,
+    Publishing,
+    Resource,
+    contract,
+    contract_url,
+    performance,
+    quality,
+    served,
+    subject,
+)
 
 QUERIES = (
     "", "status=complete", "status=pending,error", "status:not=complete", "status=http://x|complete",
@@ -38,7 +48,8 @@ QUERIES = (
     "status:not=complete&stage=interim", "stage:not=https://vbpr-subscriptions.org/fhir/CodeSystem/report-stage|",
     "_lastUpdated=gt2020-01-01&_lastUpdated=lt2099&kind=quality", "period=2025&stage=final",
     "contract:below=https://payer.example/", "metric-score=weighted-avg-star$gt1&stage=final&status=complete",
-    "paid-through=ge2020", "service-period=ge2020&kind=performance", "paid-through:missing=true",
+    "paid-through=ge2020", "service-period=ge2024-06&kind=performance", "paid-through:missing=true",
+    "service-period=le2024-01-31", "paid-through=2024-12-31&service-period=2024",
     "identifier=urn:reports|42", "identifier=42", "identifier=urn:reports|", "identifier=urn:reports|4%2C2",
 )  # fmt: skip
 
@@ -53,7 +64,10 @@ async def filled(publisher: Publishing) -> Publishing:
         performance("report", "settled", score=3.5, lists=["eyes"], identifier=identifier),
         quality("eyes", "final"),
         quality("waiting", status="pending", period={"start": "2024-01-01", "end": "2025-12-31"}),
-        performance("half", "interim", score=2, period=half, date="2026-03-01"),
+        served(
+            performance("half", "interim", score=2, period=half, date="2026-03-01"),
+            *("2024-02-01", "2024-06-30", "2024-12-31"),
+        ),
         performance("theirs", score=-0.5, subject=subject("Organization/other-provider"), status="pending"),
         performance("second", score=3, measure=contract_url("two"), period=later),
     )
