@@ -44,13 +44,9 @@ Columns: TypeAlias = Any
 """The columns of a table of the index, or of an alias of it."""
 
 
-def facet(columns: Columns, term: Term, *, ranged: bool = True) -> Condition:
-    """Return what is so of an entry that satisfies a token, reference, uri or string term: one of its values.
-
-    Without `ranged` it names no range of an index: for the entries of one set, no planner is to begin with those of
-    all sets in the range.
-    """
-    same = (_facet_value(columns, term, value, ranged=ranged) for value in term.values)
+def facet(columns: Columns, term: Term) -> Condition:
+    """Return what is so of an entry that satisfies a token, reference, uri or string term: one of its values."""
+    same = (_facet_value(columns, term, value) for value in term.values)
     return sa.and_(columns.parameter == facet_name(term), sa.or_(*same))
 
 
@@ -89,7 +85,7 @@ def ids(term: Term) -> list[str]:
     return [value.code for value in term.values if isinstance(value, Token) and value.code is not None]
 
 
-def _facet_value(columns: Columns, term: Term, value: Value, *, ranged: bool) -> Condition:
+def _facet_value(columns: Columns, term: Term, value: Value) -> Condition:
     below = term.modifier is Modifier.BELOW
     match value:
         case Token():
@@ -102,9 +98,7 @@ def _facet_value(columns: Columns, term: Term, value: Value, *, ranged: bool) ->
         case Text(text=text) if term.parameter.type is SearchType.STRING:
             return _string(columns, text, term.modifier)
         case Text(text=text):
-            if below:
-                return _starts(columns.value, text) if ranged else _begins(columns.value, text)
-            same: Condition = columns.value == key(text)
+            same: Condition = _starts(columns.value, text) if below else columns.value == key(text)
             return same
         case _:
             raise AssertionError(f"{term.parameter.name} has no {type(value).__name__} in this table")

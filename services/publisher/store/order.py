@@ -51,12 +51,18 @@ class Order:
             return columns < edge if self.keys[0].descending else columns > edge
         return sa.or_(*(_after(self.keys, values, depth) for depth in range(len(values))))
 
-    def within(self, edge: Place) -> Condition:
-        """Stands no further on than a place, or where the first key is no further on: a range of an index either way."""
+    def between(self, first: Place, last: Place) -> Condition:
+        """Has a first key no less far on than `first`, and stands no further on than `last`: a range of an index.
+
+        Where the keys' directions differ, `last` is told by the first key too.
+        """
         keys = self.keys if len({key.descending for key in self.keys}) == 1 else self.keys[:1]
         columns = sa.tuple_(*(key.column for key in keys))
-        values = sa.tuple_(*(_value(key, text) for key, text in zip(keys, edge, strict=False)))
-        return columns >= values if keys[0].descending else columns <= values
+        end = sa.tuple_(*(_value(key, text) for key, text in zip(keys, last, strict=False)))
+        column, begin = keys[0].column, _value(keys[0], first[0])
+        if keys[0].descending:
+            return sa.and_(column <= begin, columns >= end)
+        return sa.and_(column >= begin, columns <= end)
 
     def over(self, columns: Any) -> Order:
         """Return the same order of rows that hold the keys under the names of `named`."""

@@ -217,10 +217,10 @@ class _Plan:
         by_row = all(each.lookup is None for each in self.chosen)
         if by_row or self.fewest is None or self.fewest.selection.links:
             return await self._all(self._walk(most))
-        edge = await self._edge()
-        if edge is None:
+        edges = await self._edges()
+        if edges is None:
             return await self._all(self._walk(most))
-        near = await self._all(self._walk(most).where(self.order.within(edge)))
+        near = await self._all(self._walk(most).where(self.order.between(*edges)))
         return near if len(near) == most else await self._all(self._from_found(most))
 
     async def counted_rows(self, most: int) -> tuple[int, Sequence[Any]]:
@@ -258,10 +258,20 @@ class _Plan:
         lookups = (each.lookup(report.c) for each in self.chosen if each.lookup is not None)
         return self._along(self._selected(), most).where(*lookups)
 
-    async def _edge(self) -> Place | None:
-        """Return the place by which something would have been looked up for `_WALKED` reports, if there are so many."""
-        rows = await self._all(self._along(self._selected(), 1).offset(_WALKED))
-        return self.order.place(rows[0][1:]) if rows else None
+    async def _edges(self) -> tuple[Place, Place] | None:
+        """Return where the first of `_WALKED` reports stands that something is to be looked up for, and the last.
+
+        The first by its first key; `None` when there are no more than these.
+        """
+        near = self._along(self._selected(), _WALKED + 1).cte("near")
+        order, first = self.order.over(near.c), near.c[next(iter(self.order.named))]
+        begin = (sa.func.max if order.keys[0].descending else sa.func.min)(first)
+        told = (sa.select(each).select_from(near).scalar_subquery() for each in (sa.func.count(), begin))
+        back = [key.column.asc() if key.descending else key.column.desc() for key in order.keys]
+        rows = await self._all(sa.select(*told, *(key.column for key in order.keys)).order_by(*back).limit(1))
+        if not rows or rows[0][0] <= _WALKED:
+            return None
+        return self.order.place(rows[0][1:2]), self.order.place(rows[0][2:])
 
     def _from_found(self, most: int) -> sa.Select[Any]:
         return self._found().where(self.order.beyond).order_by(*self.order.by).limit(most)

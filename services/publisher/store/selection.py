@@ -220,8 +220,8 @@ class _OfSets:
 
     entry: Entry
     none: bool = False
-    probe: Entry | None = None
-    """The same of an entry of one set, where it may be said more simply."""
+    ranged: bool = False
+    """It is about a range of values: all its sets are found at once, rather than looked for one by one."""
     row: Entry | None = None
     """The same of a report's own row, where that tells it too."""
     common: bool = False
@@ -265,7 +265,7 @@ def _of_sets(term: Term, name: str) -> _OfSets | None:
         return _OfSets(
             lambda columns: criteria.facet(columns, term),
             none=term.modifier is Modifier.NOT,
-            probe=lambda columns: criteria.facet(columns, term, ranged=False),
+            ranged=term.modifier is Modifier.BELOW,
             common=name in _COMMON,
         )
     systems = [value.system for value in term.values if isinstance(value, Token) and value.code is None]
@@ -341,6 +341,11 @@ def _rows(asked: Iterable[_OfSets], columns: Columns) -> Condition:
 
 
 def _test(asked: _OfSets, columns: Columns) -> Condition:
-    probe = asked.probe or asked.entry
-    has = criteria.there(shared_facet, lambda entry: entry.facet_set == columns.facet_set, probe)
+    if asked.ranged:
+        sets = sa.select(shared_facet.c.facet_set).where(asked.entry(shared_facet.c))
+        has: Condition = columns.facet_set.in_(sets).is_(
+            sa.true()
+        )  # this form keeps planners from joining them
+    else:
+        has = criteria.there(shared_facet, lambda entry: entry.facet_set == columns.facet_set, asked.entry)
     return ~has if asked.none else has
