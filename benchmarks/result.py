@@ -8,17 +8,19 @@ import platform
 import signal
 import statistics
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from rich.console import Console
 from rich.table import Table
 
 from services.event_loop import run_until_complete
+
+NO_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +145,12 @@ def run(
     measure: Callable[..., Coroutine[Any, Any, None]],
     *,
     minutes: float | None = None,
+    options: Mapping[str, Mapping[str, Any]] = NO_OPTIONS,
 ) -> int:
     """Run a benchmark as a command and return its exit code: 1 when the ledger does not close.
 
-    `measure` takes the result and whether to be quick, and with `minutes` how long the command line asks it to run.
+    `measure` takes the result and whether to be quick, and with `minutes` how long the command line asks it to run;
+    further `options` are named with what argparse is told of them.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=question)
     parser.add_argument(
@@ -155,8 +159,11 @@ def run(
     parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
     if minutes is not None:
         parser.add_argument("--minutes", type=float, default=minutes, help="how long (default: %(default)g)")
+    for option, told in options.items():
+        parser.add_argument(f"--{option}", **told)
     given = parser.parse_args()
-    asked = {} if minutes is None else {"minutes": given.minutes}
+    asked: dict[str, Any] = {} if minutes is None else {"minutes": given.minutes}
+    asked |= {option: getattr(given, option) for option in options}
     result = Result(name)
     signal.signal(signal.SIGTERM, _end)
     run_until_complete(measure(result, given.quick, **asked))

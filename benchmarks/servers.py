@@ -9,7 +9,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -35,12 +35,29 @@ class Place:
         """Return the URL of a new, empty database."""
         name = f"bench_{next(self._numbers)}"
         if backend == "SQLite":
-            return f"sqlite+aiosqlite:///{self.folder / name}.sqlite"
+            return self._file(name)
+        return self._on_server(name, new=True)
+
+    async def filled(self, backend: Backend, name: str, fill: Callable[[str], Awaitable[None]]) -> str:
+        """Return the URL of the database of that name, filled by `fill` unless a kept folder holds it already."""
+        mark = self.folder / f"{name}-{backend}.filled"
+        new = not mark.exists()
+        url = self._file(name) if backend == "SQLite" else self._on_server(name, new=new)
+        if new:
+            await fill(url)
+            mark.touch()
+        return url
+
+    def _file(self, name: str) -> str:
+        return f"sqlite+aiosqlite:///{self.folder / name}.sqlite"
+
+    def _on_server(self, name: str, *, new: bool) -> str:
         if self._server is None:
             self._server = postgresql.prepare(self.folder / "postgresql", durable=True)
             self._server.start()
             self.stack.callback(self._server.stop)
-        postgresql.execute(self._server.port, f"create database {name}")
+        if new:
+            postgresql.execute(self._server.port, f"create database {name}")
         return self._server.url(name)
 
     def new_folder(self, name: str) -> Path:
@@ -119,12 +136,14 @@ def is_ready(admin_port: int) -> bool:
 
 
 @contextlib.contextmanager
-def place() -> Iterator[Place]:
-    """Make a place to run in, and leave nothing of it behind."""
-    with (
-        tempfile.TemporaryDirectory(prefix="vbpr-bench-", ignore_cleanup_errors=True) as name,
-        contextlib.ExitStack() as stack,
-    ):
-        folder = Path(name)
+def place(keep: Path | None = None) -> Iterator[Place]:
+    """Make a place to run in, and leave nothing of it behind, unless `keep` names the folder."""
+    with contextlib.ExitStack() as stack:
+        if keep is None:
+            made = tempfile.TemporaryDirectory(prefix="vbpr-bench-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(made))
+        else:
+            folder = keep.resolve()
+            folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)  # PostgreSQL runs as another user when we are root
         yield Place(folder, stack)

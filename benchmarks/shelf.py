@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from schemas import examples
 from schemas.dates import bounds, period_bounds, stamp
 from schemas.facets import Facets, token
-from schemas.fhir import REPORT_STAGE_SYSTEM
+from schemas.fhir import REPORT_STAGE_SYSTEM, STATUS_SYSTEM
 from services.clock import SystemClock
 from services.database import Database, micros
 from services.event_log_outbox import OutboxSink
@@ -77,7 +77,9 @@ class Said:
 
     @property
     def stage(self) -> str:
-        """Old reports are settled."""
+        """Old reports are settled; one in a thousand is withdrawn."""
+        if self.number % 1_000 == 500:
+            return "withdrawn"
         return "settled" if self.month < MONTHS // 2 else "final" if self.month < MONTHS - 4 else "interim"
 
 
@@ -185,6 +187,7 @@ def _facets(said: Said, model: Facets) -> Facets:
         "subject-organization": [provider],
         "provider-identifier": [f"http://hl7.org/fhir/sid/us-npi|{1_000_000 + said.contract // 4}"],
         "stage": [token(REPORT_STAGE_SYSTEM, said.stage)],
+        "status": [token(STATUS_SYSTEM, "error" if said.stage == "withdrawn" else "complete")],
         "period": [period_bounds(f"{start:%Y-%m}", f"{start:%Y-%m}")],
         "date": [bounds(stamp(said.at))],
         "identifier": [f"urn:payer:reports|{said.number}"],

@@ -251,6 +251,17 @@ def performance(id_: str = "report", stage: str | None = None, **changes: Any) -
     return _changed(report, changes)
 
 
+def served(report: Resource, start: str, end: str, paid_through: str) -> Resource:
+    """Return a performance report whose first metric says when what it is about was served and paid."""
+    url = f"{_VBPR}StructureDefinition"
+    said = [
+        {"url": f"{url}/service-period", "valuePeriod": {"start": start, "end": end}},
+        {"url": f"{url}/paid-through-date", "valueDate": paid_through},
+    ]
+    first, *others = report["group"]
+    return {**report, "group": [{**first, "extension": said}, *others]}
+
+
 def quality(id_: str = "eyes", stage: str | None = None, **changes: Any) -> Resource:
     """A quality report."""
     score = changes.pop("score", 0.5)

@@ -91,7 +91,7 @@ def prepare(
     port: int | None = None,
     on_start: Callable[[int], None] | None = None,
 ) -> PostgreSQL:
-    """Initialise a server whose everything is in `folder`, which must not hold one yet.
+    """Initialise a server whose everything is in `folder`, unless it holds one already.
 
     A durable one keeps what it has committed through a power cut, as in production. The folders above must
     be open to all when we are root: the server then runs as an unprivileged user.
@@ -101,7 +101,8 @@ def prepare(
     if user is not None:
         shutil.chown(folder, user)
     data, log = folder / "data", folder / "postgresql.log"
-    _initialise(programs, data, user)
+    if not (data / "PG_VERSION").exists():
+        _initialise(programs, data, user)
     port = port or free_ports(1)[0]
     settings = (
         *_SETTINGS,

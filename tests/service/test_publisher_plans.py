@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from services.principal import LOCAL
 from services.publisher.derive import kind as kind_of
+from services.publisher.store import search
 from services.publisher.store import tables as t
 from services.publisher.store.model import Write
 from tests.plans import plans, walks
@@ -29,6 +30,7 @@ from tests.publishing import (
     post_entry,
     put_entry,
     quality,
+    served,
 )
 
 CONTRACTS, REPORTS = 20, 400
@@ -37,13 +39,14 @@ GROWING = [table.name for table in t.metadata.sorted_tables if table.name != "lo
 
 def _report(number: int) -> Resource:
     year = 1900 + number % 100
-    return performance(
+    report = performance(
         f"old-{number}",
         measure=contract_url(f"c{number % CONTRACTS}"),
         score=number / 100,
         period={"start": f"{year}-01-01", "end": f"{year}-{1 + number // 100:02d}-28"},
         identifier=[{"system": "urn:reports", "value": str(number)}],
     )
+    return served(report, f"{year}-01-01", f"{year}-06-30", f"{year}-09-30")
 
 
 @pytest.fixture
@@ -175,10 +178,10 @@ SEARCHES = (
 async def test_a_search_finds_its_reports_by_an_index(filled: Publishing) -> None:
     for query in SEARCHES:
 
-        async def search(query: str = query) -> None:
+        async def found(query: str = query) -> None:
             assert await filled.ids(query), query
 
-        await _require_indexes(filled, search(), 2)
+        await _require_indexes(filled, found(), 2)
 
 
 OTHERS = (
@@ -191,10 +194,10 @@ OTHERS = (
 async def test_a_search_for_contracts_and_parties_finds_them_by_an_index(filled: Publishing) -> None:
     for path in OTHERS:
 
-        async def search(path: str = path) -> None:
+        async def found(path: str = path) -> None:
             assert (await filled.get(path)).json["total"], path
 
-        await _require_indexes(filled, search(), 2)
+        await _require_indexes(filled, found(), 2)
 
 
 async def test_a_search_reads_no_row_of_a_report_but_its_index(filled: Publishing) -> None:
@@ -202,14 +205,73 @@ async def test_a_search_reads_no_row_of_a_report_but_its_index(filled: Publishin
     for query in ("", "_sort=-_lastUpdated", "stage=final&_sort=date", "period=ge1950&kind=performance",
                   "_sort=-period", f"contract={contract_url('c3')}"):  # fmt: skip
 
-        async def search(query: str = query) -> None:
+        async def found(query: str = query) -> None:
             assert await filled.ids(query)
 
-        for statement, plan in await plans(filled.database, search()):
+        for statement, plan in await plans(filled.database, found()):
             if "FROM report" in statement and filled.database.is_sqlite:
-                used = [line for line in plan.splitlines() if re.search(r"(SCAN|SEARCH) report\b", line)]
+                used = [
+                    line for line in plan.splitlines() if re.search(r"(SCAN|SEARCH) report(_\d)?\b", line)
+                ]
                 assert used
                 assert all("COVERING INDEX" in line for line in used), f"{query}: {plan}"
+
+
+ALONG = {
+    "stage=final": "report_search",
+    "stage=final&kind=performance&_sort=-_lastUpdated": "report_last_updated",
+    "period=ge1950&kind=performance&_sort=-date": "report_date",
+    "period=ge1950&_sort=-period": "report_period",
+    "_lastUpdated=gt2020&_lastUpdated=lt2099&_sort=period": "report_period",
+    "date=ge2026-01&_sort=-_lastUpdated": "report_last_updated",
+    "status=complete&stage=final&_sort=-_lastUpdated": "report_last_updated",
+    "contract:below=https://payer.example/&_sort=date": "report_date",
+    "service-period=ge1900&_sort=date": "report_date",
+    "paid-through=le2099&_sort=-date": "report_date",
+    "metric-score=weighted-avg-star$gt0&period=ge1950&_sort=-_lastUpdated": "report_last_updated",
+}
+"""Searches that find much, and the index of the order that a page of them is taken from."""
+
+
+@pytest.mark.parametrize("query", ALONG)
+async def test_a_page_of_much_is_taken_from_the_order(
+    filled: Publishing, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    """Nothing is sorted, and what is looked up of a report is looked up by its id or its set."""
+    monkeypatch.setattr(search, "_FEW", 0)  # as if there were as many reports as there will be
+
+    async def page() -> None:
+        assert await filled.ids(f"{query}&_count=5")
+
+    found = await plans(filled.database, page())
+    pages = [plan for statement, plan in found if statement.startswith("SELECT report.id")]
+    assert pages
+    plan = "\n".join(pages)
+    lookups = [line for line in plan.splitlines() if re.search(r"\b(date|score|shared)_facet_\d", line)]
+    if filled.database.is_sqlite:
+        assert f"COVERING INDEX {ALONG[query]}" in plan
+        assert "TEMP B-TREE" not in plan
+        assert all("COVERING INDEX" in line for line in lookups), plan
+        assert all(re.search(r"\((report_id|facet_set)=\?", line) for line in lookups), plan
+    else:
+        assert f"using {ALONG[query]} " in plan or "Sort" in plan  # so few are sorted as soon
+    assert not walks(plan, GROWING)
+
+
+@pytest.mark.parametrize(
+    "query", ["stage=final", "stage:not=final,settled", "kind=performance&stage=withdrawn"]
+)
+async def test_reports_of_a_stage_are_counted_by_a_narrow_index(filled: Publishing, query: str) -> None:
+    async def page() -> None:
+        await filled.ids(query)
+
+    counts = [
+        plan
+        for statement, plan in await plans(filled.database, page())
+        if "count(*)" in statement and "FROM report AS" in statement
+    ]
+    assert counts
+    assert all("report_code" in plan for plan in counts)
 
 
 async def test_the_generations_of_a_report_and_its_predecessor(filled: Publishing) -> None:

@@ -10,7 +10,18 @@ import pytest
 
 from schemas.search.grammar import parse_search
 from schemas.search.predicate import compile_terms
-from tests.publishing import BASE, Publishing, contract, contract_url, performance, quality, subject
+from services.publisher.store import search
+from tests.publishing import (
+    BASE,
+    Publishing,
+    Resource,
+    contract,
+    contract_url,
+    performance,
+    quality,
+    served,
+    subject,
+)
 
 QUERIES = (
     "", "status=complete", "status=pending,error", "status:not=complete", "status=http://x|complete",
@@ -33,6 +44,12 @@ QUERIES = (
     "metric-score=other$gt0", "category=vbp", "measurereport-category=vbp", "evaluated-resource=MeasureReport/eyes",
     "subject-organization=Organization/provider", "_profile=http://hl7.org/fhir/us/davinci-vbpr/StructureDefinition/vbp-quality-measurereport",
     "_tag=settled", "_lastUpdated=gt2020-01-01", "_lastUpdated=lt2020-01-01", "_source:missing=true",
+    "stage=final,interim", "stage:not=final,interim&kind:not=quality", "status:not=http://x|complete", "stage=x|",
+    "status:not=complete&stage=interim", "stage:not=https://vbpr-subscriptions.org/fhir/CodeSystem/report-stage|",
+    "_lastUpdated=gt2020-01-01&_lastUpdated=lt2099&kind=quality", "period=2025&stage=final",
+    "contract:below=https://payer.example/", "metric-score=weighted-avg-star$gt1&stage=final&status=complete",
+    "paid-through=ge2020", "service-period=ge2024-06&kind=performance", "paid-through:missing=true",
+    "service-period=le2024-01-31", "paid-through=2024-12-31&service-period=2024",
     "identifier=urn:reports|42", "identifier=42", "identifier=urn:reports|", "identifier=urn:reports|4%2C2",
 )  # fmt: skip
 
@@ -47,7 +64,10 @@ async def filled(publisher: Publishing) -> Publishing:
         performance("report", "settled", score=3.5, lists=["eyes"], identifier=identifier),
         quality("eyes", "final"),
         quality("waiting", status="pending", period={"start": "2024-01-01", "end": "2025-12-31"}),
-        performance("half", "interim", score=2, period=half, date="2026-03-01"),
+        served(
+            performance("half", "interim", score=2, period=half, date="2026-03-01"),
+            *("2024-02-01", "2024-06-30", "2024-12-31"),
+        ),
         performance("theirs", score=-0.5, subject=subject("Organization/other-provider"), status="pending"),
         performance("second", score=3, measure=contract_url("two"), period=later),
     )
@@ -66,14 +86,51 @@ async def test_search_finds_what_matching_would_match(filled: Publishing) -> Non
     now = datetime.now(UTC)  # noqa: TID251  # only `ap` looks at it, and by a tenth of a year
     found_any, found_all = 0, 0
     for query in QUERIES:
-        search = parse_search(query, base_url=BASE, lenient=False)
-        test = compile_terms(search.query.terms)
+        asked = parse_search(query, base_url=BASE, lenient=False)
+        test = compile_terms(asked.query.terms)
         expected = {id_ for id_, values in facets.items() if test(values, now)}
         assert set(await filled.ids(query)) == expected, query
         found_any += bool(expected)
         found_all += len(expected) == len(facets)
     assert found_any > 40
     assert found_all < 15
+
+
+WAYS = {"from what a term finds": {}, "along the order": {"_FEW": 0},
+        "along the order and then from a term": {"_FEW": 0, "_WALKED": 2}}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_every_way_to_a_page_shows_the_same(
+    filled: Publishing, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """However many reports there are and wherever they stand: here there are so few that one way would do for all."""
+    by = {each["id"]: each for each in (await _all(filled, ""))}
+    keys = {
+        "": lambda each: each["id"],
+        "_sort=-_lastUpdated": lambda each: each["meta"]["lastUpdated"],
+        "_sort=period": lambda each: (each["period"]["start"], each["id"]),
+    }
+    expected = {query: set(await filled.ids(query)) for query in QUERIES}
+    for name, most in WAYS[way].items():
+        monkeypatch.setattr(search, name, most)
+    for query in QUERIES:
+        for sort, key in keys.items():
+            found = [each["id"] for each in await _all(filled, "&".join(filter(None, (query, sort))))]
+            there = sorted((by[id_] for id_ in expected[query]), key=key, reverse="-" in sort)
+            assert found == [each["id"] for each in there], (query, sort)
+
+
+async def _all(publisher: Publishing, query: str) -> list[Resource]:
+    """Return what a search finds, two by two."""
+    out: list[Resource] = []
+    url = f"{BASE}/MeasureReport?{query}&_count=2"
+    while url:
+        page = (await publisher.get(url.removeprefix(BASE))).json
+        out += [entry["resource"] for entry in page.get("entry", ())]
+        assert page.get("total", len(out)) >= len(out)
+        url = next((link["url"] for link in page["link"] if link["relation"] == "next"), "")
+    return out
 
 
 async def test_what_the_facets_of_a_query_mean_to_a_user(filled: Publishing) -> None:

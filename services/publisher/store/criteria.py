@@ -172,7 +172,7 @@ def _date(stretch: Stretch, wanted: Date, now: datetime) -> Condition:  # noqa: 
         case Prefix.SA:
             return sa.and_(low != BEFORE_ALL, low != NO_DATE[0], low >= last)
         case Prefix.EB:
-            return sa.and_(high != AFTER_ALL, high != NO_DATE[1], high <= first)
+            return sa.and_(high != AFTER_ALL, high != NO_DATE[1], high <= first, low < first)
         case Prefix.AP:
             start, end = (milliseconds(bound) for bound in approximate(wanted, now))
             return sa.and_(low < end, high > start)

@@ -51,11 +51,28 @@ class Order:
             return columns < edge if self.keys[0].descending else columns > edge
         return sa.or_(*(_after(self.keys, values, depth) for depth in range(len(values))))
 
-    def within(self, edge: int | str) -> Condition:
-        """Stands no further on than where the first key has this value."""
-        first = self.keys[0]
-        value = _value(first, edge)
-        return first.column >= value if first.descending else first.column <= value
+    def between(self, first: Place, last: Place) -> Condition:
+        """Has a first key no less far on than `first`, and stands no further on than `last`: a range of an index.
+
+        Where the keys' directions differ, `last` is told by the first key too.
+        """
+        keys = self.keys if len({key.descending for key in self.keys}) == 1 else self.keys[:1]
+        columns = sa.tuple_(*(key.column for key in keys))
+        end = sa.tuple_(*(_value(key, text) for key, text in zip(keys, last, strict=False)))
+        column, begin = keys[0].column, _value(keys[0], first[0])
+        if keys[0].descending:
+            return sa.and_(column <= begin, columns >= end)
+        return sa.and_(column >= begin, columns <= end)
+
+    def over(self, columns: Any) -> Order:
+        """Return the same order of rows that hold the keys under the names of `named`."""
+        keys = [Key(columns[name], key.descending) for name, key in zip(self.named, self.keys, strict=True)]
+        return Order(keys, self.after)
+
+    @property
+    def named(self) -> dict[str, sa.ColumnElement[Any]]:
+        """The keys, each with a name of its own."""
+        return {f"key{place}": key.column for place, key in enumerate(self.keys)}
 
     def place(self, values: Sequence[Any]) -> Place:
         """Return the place of a row, given the values of its keys."""

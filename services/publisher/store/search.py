@@ -2,8 +2,9 @@
 
 A page of reports is found in one of two ways. Where some term of the search finds few, the page begins with these:
 all are sorted, and the rest is tested. Otherwise it walks along the order that is asked for, testing each report,
-and has the page soon, since much is found; where that takes long, since what is found stands at the other end, it
-begins with the term after all.
+and has the page soon, since much is found. What a report's own row tells is tested as far as it takes: all of them are
+read within milliseconds. Where looking up takes long, since what is found stands at the other end, it begins with the
+term after all.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from services.publisher.store import others, versions
 from services.publisher.store.index import ID
 from services.publisher.store.model import REPORT, Stored
 from services.publisher.store.order import Key, Order, Place, fits
-from services.publisher.store.selection import Selection, selections, visible
+from services.publisher.store.selection import Selection, Tested, beginnings, selections, visible
 from services.publisher.store.statements import among
 from services.publisher.store.tables import report, resource
 
@@ -38,8 +39,11 @@ COUNTED: Final = 5_000
 _FEW: Final = 5_000
 """What a term finds is few enough to begin with."""
 
+_SETS: Final = 2_000
+"""Sets of a term that are counted before it is known to be no better to begin with than another."""
+
 _WALKED: Final = 2_000
-"""Reports that are tested along the order before the page begins with a term after all."""
+"""Reports for which something is looked up along the order before the page begins with a term after all."""
 
 Total: TypeAlias = Literal["none", "bounded", "exact"]
 
@@ -80,14 +84,19 @@ async def find(tx: Connection, query: Query, principal: Principal, wanted: Wante
     """
     if query.type != REPORT:
         return await _others(tx, query, wanted, now)
-    order = _order(REPORT_KEYS, wanted)
-    chosen = selections(query, principal, now)
-    plan = _Plan(tx, chosen, order, await _fewest(tx, chosen))
-    total = await _total(plan, wanted)
-    if not wanted.count or total == 0:
-        return Page(total, (), None)
-    rows = await plan.rows(wanted.count + 1)
-    return await _page(tx, REPORT, rows, order, wanted, total)
+    plan = await _planned(tx, query, principal, now, _order(REPORT_KEYS, wanted))
+    rows: Sequence[Any] = ()
+    if plan.none:
+        total: int | None = 0
+    elif plan.few and wanted.count:
+        total, rows = await plan.counted_rows(wanted.count + 1)
+    else:
+        total = await _total(plan, wanted)
+        if wanted.count and total != 0:
+            rows = await plan.rows(wanted.count + 1)
+        if total is None and wanted.after is None and 0 < wanted.count >= len(rows):
+            total = len(rows)
+    return await _page(tx, REPORT, rows, plan.order, wanted, None if wanted.total == "none" else total)
 
 
 async def may_read(tx: Connection, report_id: str, principal: Principal) -> bool:
@@ -127,8 +136,7 @@ async def matching(tx: Connection, kind: str, query: str, base_url: str) -> list
     if kind != REPORT:
         statement = sa.select(resource.c.id).where(others.condition(search.query, _NEVER)).limit(2)
         return list((await tx.execute(statement)).scalars())
-    chosen = selections(search.query, LOCAL, _NEVER)
-    plan = _Plan(tx, chosen, _order(REPORT_KEYS, Wanted(2)), await _fewest(tx, chosen))
+    plan = await _planned(tx, search.query, LOCAL, _NEVER, _order(REPORT_KEYS, Wanted(2)))
     return [row.id for row in await plan.rows(2)]
 
 
@@ -159,28 +167,34 @@ class _Fewest:
     selection: Selection
     count: int
 
-    @property
-    def few(self) -> bool:
-        return self.count <= _FEW
+
+async def _planned(tx: Connection, query: Query, principal: Principal, now: datetime, order: Order) -> _Plan:
+    """Return how to find what a query asks: which of its terms to begin with is counted first."""
+    ways = beginnings(query, principal)
+    first = next(iter(ways), 0)
+    if len(ways) > 1:
+        sets = await _counted(tx, list(ways.values()), _SETS)
+        first = min(zip(sets, ways, strict=True))[1]
+    chosen = selections(query, principal, now, first)
+    able = [(each, each.counted) for each in chosen if each.counted is not None]
+    if not able:
+        return _Plan(tx, chosen, order, None)
+    found = await _counted(tx, [counted for _, counted in able], _FEW)
+    place = min(range(len(able)), key=found.__getitem__)
+    return _Plan(tx, chosen, order, _Fewest(able[place][0], found[place]))
 
 
-async def _fewest(tx: Connection, chosen: Sequence[Selection]) -> _Fewest | None:
-    """Return which selection to begin with, `None` when none of them finds anything by itself."""
-    able = [each for each in chosen if each.counted is not None]
-    if not able or all(each.by_row for each in chosen):
-        return None
+async def _counted(tx: Connection, every: Sequence[sa.Select[Any]], most: int) -> Sequence[int]:
+    """Return how many rows each has; one more than `most`, where there are more."""
     counts = (
         sa.select(sa.func.count())
-        .select_from(each.counted.with_only_columns(sa.literal(1)).limit(_FEW + 1).subquery())
+        .select_from(each.with_only_columns(sa.literal(1)).limit(most + 1).subquery())
         .scalar_subquery()
-        for each in able
-        if each.counted is not None
+        for each in every
     )
-    (row,) = (
-        await tx.execute(sa.select(*(each.label(f"n{place}") for place, each in enumerate(counts))))
-    ).all()
-    place = min(range(len(able)), key=row.__getitem__)
-    return _Fewest(able[place], row[place])
+    statement = sa.select(*(each.label(f"n{place}") for place, each in enumerate(counts)))
+    (row,) = (await tx.execute(statement)).all()
+    return tuple(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,44 +204,86 @@ class _Plan:
     order: Order
     fewest: _Fewest | None
 
+    @property
+    def few(self) -> bool:
+        """Some term finds few, so that it is to begin with."""
+        return self.fewest is not None and self.fewest.count <= _FEW
+
+    @property
+    def none(self) -> bool:
+        """Some term finds nothing."""
+        return self.fewest is not None and not self.fewest.count
+
     async def rows(self, most: int) -> Sequence[Any]:
-        """Return the keys of the first reports after the place to begin after."""
-        fewest = self.fewest
-        if fewest is not None and fewest.few:
-            return await self._from_found(most)
-        walk = self._walk(most)
-        if fewest is None or fewest.selection.links or all(each.by_row for each in self.chosen):
-            return await self._all(walk)
-        edge = await self._edge()
-        if edge is None:
-            return await self._all(walk)
-        near = await self._all(walk.where(self.order.within(edge)))
-        return near if len(near) == most else await self._from_found(most)
+        """Return the ids and the keys of the first reports after the place to begin after."""
+        if self.few:
+            return await self._all(self._from_found(most))
+        by_row = all(each.lookup is None for each in self.chosen)
+        if by_row or self.fewest is None or self.fewest.selection.links:
+            return await self._all(self._walk(most))
+        edges = await self._edges()
+        if edges is None:
+            return await self._all(self._walk(most))
+        near = await self._all(self._walk(most).where(self.order.between(*edges)))
+        return near if len(near) == most else await self._all(self._from_found(most))
+
+    async def counted_rows(self, most: int) -> tuple[int, Sequence[Any]]:
+        """Return how many are found, with what `rows` returns, by looking for them once; where they are few."""
+        found = self._found().cte("found")
+        count = sa.select(sa.func.count()).select_from(found).scalar_subquery()
+        order = self.order.over(found.c)
+        page = sa.select(found, count.label("total")).where(order.beyond).order_by(*order.by).limit(most)
+        rows = await self._all(page)
+        if not rows:
+            return 0 if self.order.after is None else await self.count(), rows
+        return rows[0].total, rows
+
+    async def count(self, most: int | None = None) -> int:
+        """Return how many are found, as far as `most`."""
+        every = sa.select(sa.literal(1)).select_from(report).where(*self._begun()).limit(most)
+        count = sa.select(sa.func.count()).select_from(every.subquery())
+        return int((await self.tx.execute(count)).scalar_one())
 
     async def _all(self, statement: sa.Select[Any]) -> Sequence[Any]:
         rows: Sequence[Any] = (await self.tx.execute(statement)).all()
         return rows
 
     def _selected(self) -> sa.Select[Any]:
-        columns = [key.column.label(f"key{place}") for place, key in enumerate(self.order.keys)]
-        return sa.select(report.c.id, *columns)
+        keys = (column.label(name) for name, column in self.order.named.items())
+        return sa.select(report.c.id, *keys)
+
+    def _along(self, selected: sa.Select[Any], most: int) -> sa.Select[Any]:
+        """Walk along the order past what its own row rules out."""
+        columns = Tested(report.c, but=self.order.keys[0].column.name)
+        rows = (each.row(columns) for each in self.chosen)
+        return selected.where(self.order.beyond, *rows).order_by(*self.order.by).limit(most)
 
     def _walk(self, most: int) -> sa.Select[Any]:
-        tests = (each.test for each in sorted(self.chosen, key=lambda each: not each.by_row))
-        return self._selected().where(self.order.beyond, *tests).order_by(*self.order.by).limit(most)
+        lookups = (each.lookup(report.c) for each in self.chosen if each.lookup is not None)
+        return self._along(self._selected(), most).where(*lookups)
 
-    async def _edge(self) -> Any:
-        """Return the first key of the report so many further on that it is better to begin with a term."""
-        first = self.order.keys[0].column
-        further = sa.select(first).where(self.order.beyond).order_by(*self.order.by).offset(_WALKED).limit(1)
-        found = (await self.tx.execute(further)).scalar()
-        return None if found is None else self.order.place([found])[0]
+    async def _edges(self) -> tuple[Place, Place] | None:
+        """Return where the first of `_WALKED` reports stands that something is to be looked up for, and the last.
 
-    async def _from_found(self, most: int) -> Sequence[Any]:
-        statement = self._selected().where(self.order.beyond, *self.found())
-        return await self._all(statement.order_by(*self.order.by).limit(most))
+        The first by its first key; `None` when there are no more than these.
+        """
+        near = self._along(self._selected(), _WALKED + 1).cte("near")
+        order, first = self.order.over(near.c), near.c[next(iter(self.order.named))]
+        begin = (sa.func.max if order.keys[0].descending else sa.func.min)(first)
+        told = (sa.select(each).select_from(near).scalar_subquery() for each in (sa.func.count(), begin))
+        back = [key.column.asc() if key.descending else key.column.desc() for key in order.keys]
+        rows = await self._all(sa.select(*told, *(key.column for key in order.keys)).order_by(*back).limit(1))
+        if not rows or rows[0][0] <= _WALKED:
+            return None
+        return self.order.place(rows[0][1:2]), self.order.place(rows[0][2:])
 
-    def found(self) -> list[sa.ColumnElement[bool]]:
+    def _from_found(self, most: int) -> sa.Select[Any]:
+        return self._found().where(self.order.beyond).order_by(*self.order.by).limit(most)
+
+    def _found(self) -> sa.Select[Any]:
+        return self._selected().where(*self._begun())
+
+    def _begun(self) -> list[sa.ColumnElement[bool]]:
         """Return what is so of a report that is found, in the form that begins with the fewest."""
         if self.fewest is None:
             return [each.test for each in self.chosen]
@@ -240,15 +296,12 @@ async def _total(plan: _Plan, wanted: Wanted) -> int | None:
     """Return how many are found: exactly if that is asked for, else where counting costs little."""
     if wanted.total == "none":
         return None
-    every = sa.select(sa.literal(1)).select_from(report).where(*plan.found())
-    if wanted.total == "bounded":
-        if plan.fewest is not None and not plan.fewest.few:
-            return None
-        every = every.limit(COUNTED + 1)
-    count = int(
-        (await plan.tx.execute(sa.select(sa.func.count()).select_from(every.subquery()))).scalar_one()
-    )
-    return count if wanted.total == "exact" or count <= COUNTED else None
+    if wanted.total == "exact":
+        return await plan.count()
+    if plan.fewest is not None and not plan.few:
+        return None
+    count = await plan.count(COUNTED + 1)
+    return count if count <= COUNTED else None
 
 
 async def _others(tx: Connection, query: Query, wanted: Wanted, now: datetime) -> Page:
@@ -275,4 +328,6 @@ async def _page(
     bodies = await versions.newest(tx, kind, [row.id for row in shown])
     # Between two statements PostgreSQL may see that one was deleted.
     found = [body for row in shown if (body := bodies.get(row.id)) is not None and not body.deleted]
-    return Page(total, found, order.place(shown[-1][1:]) if len(rows) > wanted.count else None)
+    return Page(
+        total, found, order.place(shown[-1][1 : 1 + len(order.keys)]) if len(rows) > wanted.count else None
+    )

@@ -96,6 +96,30 @@ def among(column: sa.ColumnElement[str], name: str) -> sa.ColumnElement[bool]:
     return _Among(column, sa.bindparam(name, type_=Texts()))
 
 
+def beside(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return a column that SQLite goes by no index of; PostgreSQL knows by its statistics which one is best."""
+    return _Beside(column, type_=column.type)
+
+
+class _Beside(sa.sql.functions.GenericFunction[Any]):
+    """`column`."""
+
+    inherit_cache = True
+    name = "beside"
+
+
+@compiles(_Beside, "sqlite")
+def _beside_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    (column,) = element.clauses
+    return f"+{compiler.process(column, **kw)}"
+
+
+@compiles(_Beside, "postgresql")
+def _beside_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    (column,) = element.clauses
+    return str(compiler.process(column, **kw))
+
+
 class _Among(sa.sql.functions.GenericFunction[bool]):
     """`column` and the texts."""
 

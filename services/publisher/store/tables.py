@@ -104,6 +104,7 @@ report = sa.Table(
         sa.Index(name, *first, *(each for each in SEARCHED if each not in first))
         for name, first in ORDERS.items()
     ),
+    sa.Index("report_code", "stage", "kind"),  # how many there are; a few bytes each
     sa.Index("report_identity", "identity", "last_updated", "id"),  # the generations of an identity, in order
     sa.Index("report_series", "contract", "provider", "period_low"),  # a report and its predecessors
 )
