@@ -24,6 +24,8 @@ from services.principal import PRINCIPAL
 from services.wakeup import Wakeup
 
 MOST_BYTES = 64 * 1024
+_NUMBERS = ("eventsSinceNumber", "eventsUntilNumber")
+_INSTANTS = ("eventsSinceInstant", "eventsUntilInstant")
 _LAST = 2**62
 """Above every event number."""
 
@@ -51,6 +53,7 @@ class OperationRoutes:
     async def status_of_many(self, request: web.Request) -> web.Response:
         """Answer for the Subscriptions of these ids and statuses; one that is not there adds nothing."""
         given = await self.inputs(request)
+        given.only("id", "status")
         ids, statuses = given.all("id"), given.statuses("status")
         async with self._database.read() as connection:
             found = await standings(connection, request[PRINCIPAL], ids, statuses)
@@ -60,7 +63,7 @@ class OperationRoutes:
 
     async def status_of_one(self, request: web.Request) -> web.Response:
         """Answer for one; `id` and `status` are read by the type's operation only (R-140)."""
-        await self.inputs(request)
+        (await self.inputs(request)).only("id", "status")
         of = logical_id(request)
         async with self._database.read() as connection:
             await visible(connection, request[PRINCIPAL], of)
@@ -71,6 +74,7 @@ class OperationRoutes:
     async def events(self, request: web.Request) -> web.Response:
         """Answer with the events of a range of numbers; without bounds, with all that is kept."""
         given, of = await self.inputs(request), logical_id(request)
+        given.only(*_NUMBERS, "content")
         wanted = _range(given)
         content = given.content("content")
         async with self._database.read() as connection:
@@ -85,6 +89,7 @@ class OperationRoutes:
     async def resend(self, request: web.Request) -> web.Response:
         """Have settled events sent again under their own numbers; an OperationOutcome says what will be."""
         given, of = await self.inputs(request), logical_id(request)
+        given.only(*_NUMBERS, *_INSTANTS)
         wanted = _range(given)
         async with self._database.read() as connection:
             row = await visible(connection, request[PRINCIPAL], of)
@@ -100,12 +105,13 @@ class OperationRoutes:
 
 
 def _range(given: Inputs) -> Range:
-    first, last = given.number("eventsSinceNumber"), given.number("eventsUntilNumber")
+    since, until = _INSTANTS
+    first, last = (given.number(name) for name in _NUMBERS)
     wanted = Range(
         1 if first is None else max(first, 1),
         _LAST if last is None else last,
-        given.instant("eventsSinceInstant"),
-        given.instant("eventsUntilInstant"),
+        given.instant(since),
+        given.instant(until, after=True),
     )
     wanted.check()
     return wanted

@@ -33,6 +33,7 @@ from services.principal import PRINCIPAL
 MOST_BYTES: Final = 256 * 1024
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+_TIMES: Final = ("since", "until")
 _REPORT = re.compile(r"(?:MeasureReport/)?(?P<id>[A-Za-z0-9.-]{1,64})(?:/_history/(?P<version>[0-9]{1,9}))?")
 
 
@@ -55,7 +56,7 @@ class TrialRoutes:
         app.router.add_post(f"{every}/$preview", self.preview_new)
         for method in (hdrs.METH_GET, hdrs.METH_POST):
             app.router.add_route(method, every + "/{id}/$preview", self.preview_one)
-        app.router.add_get(every + "/{id}/$explain", self.explain)
+            app.router.add_route(method, every + "/{id}/$explain", self.explain)
 
     async def preview_new(self, request: web.Request) -> web.Response:
         """Answer for a Subscription that is not there yet: the body, or its parameter `subscription`."""
@@ -64,6 +65,7 @@ class TrialRoutes:
         if sent.get("resourceType") == "Parameters":
             given = from_resource(sent)
             sent = dict(given.resources.get("subscription", {}))
+        given.only("subscription", *_TIMES)
         if (found := sent.get("resourceType")) != "Subscription":
             raise refuse(
                 400,
@@ -84,21 +86,24 @@ class TrialRoutes:
 
     async def preview_one(self, request: web.Request) -> web.Response:
         """Answer for a Subscription that is there, as it is now."""
-        of = logical_id(request)
-        given = from_query(request.query_string)
-        if request.method == hdrs.METH_POST and request.can_read_body:
-            given = from_resource(parse(await read_body(request, MOST_BYTES), max_depth=self._depth))
+        of, given = logical_id(request), await self._inputs(request)
+        given.only(*_TIMES)
         async with self._database.read() as connection:
             row = await visible(connection, request[PRINCIPAL], of)
         return await self._previewed(self._interest(row), given)
 
     async def explain(self, request: web.Request) -> web.Response:
         """Answer why the newest version of a report, or the version named, fired the Subscription or not."""
-        of, given = logical_id(request), from_query(request.query_string)
-        named = _REPORT.fullmatch(given.one("report") or "")
+        of, given = logical_id(request), await self._inputs(request)
+        given.only("report")
+        # A notification names its report by our own base, and so may whoever asks about it.
+        asked = (given.one("report") or "").removeprefix(f"{self._base}/")
+        named = _REPORT.fullmatch(asked)
         if named is None:
             raise refuse(
-                400, "required", "expected report=MeasureReport/id, with /_history/version or without"
+                400,
+                "value" if asked else "required",
+                f"report is {asked!r}; expected MeasureReport/id, with /_history/version or without",
             )
         version = None if named["version"] is None else int(named["version"])
         principal = request[PRINCIPAL]
@@ -107,7 +112,7 @@ class TrialRoutes:
             event = await event_of(connection, named["id"], version)
             # Of a report that is not for the caller nothing is said, not even that it is there.
             if event is None or not principal.may_see(parties(event.facets)):
-                raise refuse(404, "not-found", f"no event of {given.one('report')} is kept here")
+                raise refuse(404, "not-found", f"no event of {asked} is kept here")
             texts = term_texts(row.kind, row.criteria, tuple(orjson.loads(row.filters)))
             why, number = await explained(connection, self._interest(row), texts, event)
         checks = [
@@ -129,6 +134,11 @@ class TrialRoutes:
             *told,
             *checks,
         )
+
+    async def _inputs(self, request: web.Request) -> Inputs:
+        if request.method == hdrs.METH_POST and request.can_read_body:
+            return from_resource(parse(await read_body(request, MOST_BYTES), max_depth=self._depth))
+        return from_query(request.query_string)
 
     async def _previewed(self, wanted: Interest, given: Inputs) -> web.Response:
         since, until = given.instant("since") or _EARLIEST, given.instant("until") or _LATEST
