@@ -22,7 +22,7 @@ from services.notifier.subscriptions import search, versions
 from services.notifier.subscriptions.admission import Admitted, admit
 from services.notifier.subscriptions.channels import EndpointPolicy
 from services.notifier.subscriptions.history import history_bundle, understand
-from services.notifier.subscriptions.requests import if_match, lenient, logical_id
+from services.notifier.subscriptions.requests import expected, if_match, lenient, logical_id, unconditional
 from services.notifier.subscriptions.store import SubscriptionStore
 from services.notifier.subscriptions.stored import Stored, stored_version, visible
 from services.principal import PRINCIPAL
@@ -71,6 +71,7 @@ class SubscriptionRoutes:
 
     async def create(self, request: web.Request) -> web.Response:
         """POST: 201 with the resource, status `requested` for a topic, `active` for classic criteria."""
+        unconditional(request)
         admitted = self._admitted(await self._sent(request))
         made = await self._store.create(request[PRINCIPAL], admitted)
         self._changed()
@@ -123,7 +124,7 @@ class SubscriptionRoutes:
                 400, "value", f"found id {found!r}; expected {of!r}, the one in the URL", "Subscription.id"
             )
         made, created = await self._store.update(
-            request[PRINCIPAL], of, admitted, sent["status"], if_match(request)
+            request[PRINCIPAL], of, admitted, sent["status"], expected(request)
         )
         self._changed()
         return self._answer(made, 201 if created else 200)
@@ -132,13 +133,13 @@ class SubscriptionRoutes:
         """PATCH by JSON Patch: what comes of it is judged like an update."""
         if request.content_type != _PATCH:
             raise refuse(415, "not-supported", f"Content-Type is {request.content_type}; expected {_PATCH}")
-        of, expected = logical_id(request), if_match(request)
+        of, match = logical_id(request), if_match(request)
         operations = _operations(await read_body(request, MOST_BYTES))
         for _ in range(_ATTEMPTS):
             before = await self._store.read(request[PRINCIPAL], of)
-            if expected not in {None, before.version}:
+            if match not in {None, before.version}:
                 raise refuse(
-                    412, "conflict", f"Subscription/{of} is at version {before.version}, not {expected}"
+                    412, "conflict", f"Subscription/{of} is at version {before.version}, not {match}"
                 )
             wanted = apply_patch(before.wire(), operations)
             if wanted.get("id") != of:
@@ -152,8 +153,8 @@ class SubscriptionRoutes:
         raise refuse(409, "conflict", f"others keep writing Subscription/{of}; send the patch again")
 
     async def delete(self, request: web.Request) -> web.Response:
-        """DELETE: 204, whether or not it existed."""
-        await self._store.delete(request[PRINCIPAL], logical_id(request))
+        """DELETE: 204, whether or not it existed; 412 when it is at another version than the one named."""
+        await self._store.delete(request[PRINCIPAL], logical_id(request), if_match(request))
         self._changed()
         return web.Response(status=204)
 

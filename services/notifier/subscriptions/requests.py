@@ -40,6 +40,32 @@ def if_match(request: web.Request) -> int | None:
     return int(found[1])
 
 
+def expected(request: web.Request) -> int | None:
+    """Return the version a PUT expects to find, 0 when it expects that there is none (`If-None-Match: *`).
+
+    Raises:
+        FhirError: 400, the header asks for something else.
+    """
+    value = request.headers.get("If-None-Match")
+    if value is None:
+        return if_match(request)
+    if value.strip() != "*" or "If-Match" in request.headers:
+        said = f"If-None-Match is {value!r}; expected * on a write, and no If-Match beside it"
+        raise refuse(400, "value", said)
+    return 0
+
+
+def unconditional(request: web.Request) -> None:
+    """Refuse a create that is to depend on a search: done without looking, it would be done twice.
+
+    Raises:
+        FhirError: 400.
+    """
+    if "If-None-Exist" in request.headers:
+        said = "If-None-Exist is not served for Subscription; PUT it under an id of your own, with If-None-Match: *"
+        raise refuse(400, "not-supported", said)
+
+
 def lenient(request: web.Request) -> bool:
     """Tell whether a search may ignore what it does not know (`Prefer: handling=lenient`)."""
     wishes = request.headers.get("Prefer", "").replace(",", ";").split(";")

@@ -103,7 +103,7 @@ class SubscriptionStore:
         """Replace a Subscription, or create it under this id; tell whether it was created.
 
         Raises:
-            FhirError: 412 when `if_match` is not the current version.
+            FhirError: 412 when `if_match` is not the current version; 0 is that of one that is not there.
         """
         now = self._clock.now()
         async with self._database.write() as connection:
@@ -119,7 +119,7 @@ class SubscriptionStore:
                 return await self._replace(
                     connection, principal, row, admitted, sent_status, if_match, revision, now
                 ), False
-            if if_match is not None:
+            if if_match:
                 raise refuse(
                     412, "conflict", f"Subscription/{logical_id} does not exist, so no version matches"
                 )
@@ -146,10 +146,7 @@ class SubscriptionStore:
         before = stored(row)
         if not owned(principal, row.client):
             raise refuse(403, "forbidden", f"Subscription/{row.id} belongs to another client")
-        if if_match is not None and if_match != row.version:
-            raise refuse(
-                412, "conflict", f"Subscription/{row.id} is at version {row.version}, not {if_match}"
-            )
+        _check_match(row, if_match)
         if row.kind != admitted.kind:
             said = f"found {admitted.kind} criteria; Subscription/{row.id} is {row.kind} and stays so, create another"
             raise refuse(422, "business-rule", said, "Subscription.criteria")
@@ -216,8 +213,12 @@ class SubscriptionStore:
                     failure=None, said=None)
         )  # fmt: skip
 
-    async def delete(self, principal: Principal, logical_id: str) -> None:
-        """Delete a Subscription; what it was still owed is given up. Deleting twice is no error."""
+    async def delete(self, principal: Principal, logical_id: str, if_match: int | None = None) -> None:
+        """Delete a Subscription; what it was still owed is given up. Deleting twice is no error.
+
+        Raises:
+            FhirError: 412 when `if_match` is not the current version.
+        """
         now = self._clock.now()
         async with self._database.write() as connection:
             revision = await _next_revision(connection)
@@ -232,6 +233,7 @@ class SubscriptionStore:
                 return
             if not owned(principal, row.client):
                 raise refuse(403, "forbidden", f"Subscription/{logical_id} belongs to another client")
+            _check_match(row, if_match)
             lane, owed = t.lane, t.notification
             await connection.execute(
                 sa.insert(t.given_up).from_select(
@@ -265,6 +267,12 @@ _IDLE = sa.and_(
     t.lane.c.next_number > t.lane.c.last_number,
     t.lane.c.resend_due_at.is_(None),
 )
+
+
+def _check_match(row: Any, if_match: int | None) -> None:
+    if if_match is not None and if_match != row.version:
+        wanted = f"not {if_match}" if if_match else "and was to be created"
+        raise refuse(412, "conflict", f"Subscription/{row.id} is at version {row.version}, {wanted}")
 
 
 def _since(status: Status, now: datetime) -> sa.ColumnElement[datetime]:
