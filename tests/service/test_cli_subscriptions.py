@@ -73,6 +73,9 @@ async def test_a_subscription_is_created_seen_paused_resumed_and_deleted(
     )
 
     assert "is off" in (await asked(running, "subscriptions", "pause", made)).out
+    tried = await asked(running, "subscriptions", "test", made)
+    assert (tried.code, "it is off" in tried.err) == (2, True)
+    assert made in (await asked(running, "subscriptions", "list", "--status", "off")).out
     await running.publish("c1")
     resumed = await asked(running, "subscriptions", "resume", made)
     assert (resumed.code, "is active" in resumed.out) == (0, True)
