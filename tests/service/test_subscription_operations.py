@@ -113,7 +113,7 @@ async def test_status_of_the_type_is_asked_by_ids_and_statuses(running: Notifyin
     await ask(running, "/nobody/$status", status=404)
 
 
-@pytest.mark.requirement("R-074", "R-124", "R-127", "R-113")
+@pytest.mark.requirement("R-074", "R-124", "R-127", "R-113", "R-110")
 async def test_status_in_error_still_answers_counts_on_and_says_why(
     running: Notifying, receiver: Receiver
 ) -> None:
