@@ -10,6 +10,7 @@ import pytest
 
 from schemas.fhir import (
     BACKPORT_CHANNEL_TYPE,
+    BACKPORT_FILTER,
     BACKPORT_HEARTBEAT,
     BACKPORT_MAX_COUNT,
     BACKPORT_TIMEOUT,
@@ -254,6 +255,39 @@ def test_a_custom_channel_type_and_r5_s_own_extensions_are_refused_by_name() -> 
     r5 = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Subscription.maxCount"
     error = refused(extended(r5, valuePositiveInt=3)(topical(HOOK)))
     assert r5 in str(error)
+
+
+@pytest.mark.requirement("R-009", "R-062")
+@pytest.mark.parametrize(
+    ("url", "value"),
+    [
+        (BACKPORT_FILTER, {"valueString": "stage=settled"}),
+        (BACKPORT_MAX_COUNT, {"valuePositiveInt": 3}),
+        (LATEST_ONLY, {"valueBoolean": True}),
+        ("http://hl7.org/fhir/5.0/StructureDefinition/extension-Subscription.filterBy", {"valueString": "x"}),
+        (
+            "http://hl7.org/fhir/5.0/StructureDefinition/extension-Subscription.content",
+            {"valueCode": "empty"},
+        ),
+    ],
+)
+def test_what_stands_where_it_is_not_read_is_refused(url: str, value: dict[str, object]) -> None:
+    error = refused(element("extension", [{"url": url, **value}])(topical(HOOK)))
+    assert [(issue.expression, issue.code) for issue in error.issues] == [
+        ("Subscription.extension[0]", "not-supported")
+    ]
+    assert url in str(error)
+
+
+def test_extensions_that_concern_the_client_alone_are_kept() -> None:
+    own = [
+        {"url": "https://provider.example/ticket", "valueString": "42"},
+        {
+            "url": "http://hl7.org/fhir/5.0/StructureDefinition/extension-Subscription.name",
+            "valueString": "x",
+        },
+    ]
+    assert admitted(element("extension", own)(topical(HOOK))).resource["extension"] == own
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,13 @@ def test_classic_puts_the_report_under_its_service_base() -> None:
     )
 
 
+def test_a_service_base_may_have_a_query() -> None:
+    endpoint = "https://p.example/fhir/?key=a%2Fb"
+    channel = Channel("s1", "classic", Status.ACTIVE, endpoint, "application/fhir+json", None, None)
+    request = render_batch(channel, Batch("s1", (owed(1),)), base=BASE, now=NOW, deadline=20)
+    assert request.url == "https://p.example/fhir/MeasureReport/r1?key=a%2Fb"
+
+
 def test_classic_without_payload_is_an_empty_post() -> None:
     channel = Channel("s1", "classic", Status.ACTIVE, "https://p.example/hook", None, None, None)
     request = render_batch(channel, Batch("s1", [owed(1)]), base=BASE, now=NOW, deadline=20)

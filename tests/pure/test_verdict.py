@@ -36,6 +36,7 @@ def verdict(
     return judge(answer, kind=kind, size=size, retry=retry, refusals=refusals, policy=POLICY, jitter=0.0)
 
 
+@pytest.mark.requirement("R-134")
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_any_2xx_delivers(status: int) -> None:
     assert verdict(answered(status)) == Delivered()

@@ -73,6 +73,9 @@ async def test_a_subscription_is_created_seen_paused_resumed_and_deleted(
     )
 
     assert "is off" in (await asked(running, "subscriptions", "pause", made)).out
+    tried = await asked(running, "subscriptions", "test", made)
+    assert (tried.code, "it is off" in tried.err) == (2, True)
+    assert made in (await asked(running, "subscriptions", "list", "--status", "off")).out
     await running.publish("c1")
     resumed = await asked(running, "subscriptions", "resume", made)
     assert (resumed.code, "is active" in resumed.out) == (0, True)
@@ -137,9 +140,12 @@ async def test_a_few_answers_end_in_a_working_subscription(vbpr: VbprProcesses, 
     known = map(str, (*examples.parties(), *examples.contracts()))
     published = await run("publish", *known, "--quiet", settings=settings)
     assert published.code == 0, published.out
-    answers = ["2", "2", "stage=settled", receiver.url, "2", "X-Key: s3cret", "y", ""]
+    refused = ["9", "2", "1", "colour=red", receiver.url, "2", ""]
+    answers = [*refused, "2", "2", "stage=settled", receiver.url, "2", "X-Key: s3cret", "y", ""]
     done = await run("subscribe", given="\n".join(answers).encode(), settings=settings)
     assert done.code == 0, done.out + done.err
+    assert "a number from 1 to 5" in done.out
+    assert "'colour' is not a parameter here" in done.out
     assert "Of 0 events kept here" in done.out
     assert "is active" in done.out
     (made,) = orjson.loads((await run("subscriptions", "list", "--json", settings=settings)).out)

@@ -69,6 +69,7 @@ async def test_a_short_wait_is_not_lengthened_by_looking_seldom(
         await eventually(partial(count_of, receiver, 4), within=5)
 
 
+@pytest.mark.requirement("R-190")
 async def test_an_endpoint_with_a_rate_gets_what_it_is_owed_at_that_rate(
     database_urls: tuple[str, str], receiver: Receiver
 ) -> None:

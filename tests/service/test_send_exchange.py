@@ -194,6 +194,7 @@ async def test_an_answer_that_ends_the_connection_is_an_answer(client: RestHookC
         assert endpoint.connections == 3
 
 
+@pytest.mark.requirement("R-188")
 async def test_a_body_is_read_no_further_than_allowed(client: RestHookClient) -> None:
     async with speaking(answered(200, body=bytes(CAP)), answered(200, body=bytes(64 * CAP))) as endpoint:
         for connections in (1, 1, 2):
@@ -202,6 +203,7 @@ async def test_a_body_is_read_no_further_than_allowed(client: RestHookClient) ->
         await eventually(lambda: endpoint.ended == 1)
 
 
+@pytest.mark.requirement("R-188")
 async def test_a_redirect_is_not_followed(client: RestHookClient) -> None:
     async with speaking(answered(302, "Location: /elsewhere")) as endpoint:
         answer = await client.send(request(endpoint.url))
@@ -291,6 +293,7 @@ async def test_what_was_said_unasked_answers_nothing(client: RestHookClient) -> 
         assert [heard.connection for heard in endpoint.heard] == [1, 2]
 
 
+@pytest.mark.requirement("R-118")
 @pytest.mark.parametrize(
     "said", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"]
 )
@@ -348,6 +351,7 @@ async def test_a_body_that_breaks_off_is_named_as_that(client: RestHookClient) -
         assert (answer.failure, answer.said) == (Failure.PROTOCOL, "the answer's body broke off")
 
 
+@pytest.mark.requirement("R-188")
 async def test_a_forbidden_address_is_not_dialled() -> None:
     async with speaking() as endpoint:
         guarded = RestHookClient(SystemClock(), private=False, response_bytes=CAP)

@@ -147,6 +147,24 @@ async def test_a_patch_is_judged_like_an_update(running: Notifying) -> None:
     assert (await ask(running, "PATCH", path, moved))[0] == 415
 
 
+async def test_a_condition_is_kept_or_refused_never_passed_over(running: Notifying) -> None:
+    sent, path = {**classic(HOOK), "id": "mine"}, "/Subscription/mine"
+    assert (await ask(running, "PUT", path, sent, If_None_Match="*"))[0] == 201
+    status, found, _ = await ask(running, "PUT", path, sent, If_None_Match="*")
+    assert (status, found["issue"][0]["diagnostics"]) == (
+        412,
+        "Subscription/mine is at version 1, and was to be created",
+    )
+    assert (await ask(running, "PUT", path, sent, If_None_Match='W/"1"'))[0] == 400
+    status, found, _ = await ask(running, "POST", "/Subscription", sent, If_None_Exist=f"url={HOOK}")
+    assert (status, found["issue"][0]["code"]) == (400, "not-supported")
+    assert await ids(running, f"url={HOOK}") == {"mine"}
+    assert (await ask(running, "DELETE", path, If_Match='W/"7"'))[0] == 412
+    assert (await ask(running, "GET", path))[0] == 200
+    assert (await ask(running, "DELETE", path, If_Match='W/"1"'))[0] == 204
+    assert (await ask(running, "GET", path))[0] == 410
+
+
 async def test_an_update_cannot_turn_one_kind_into_the_other(running: Notifying) -> None:
     _, made, _ = await ask(running, "POST", "/Subscription", classic(HOOK))
     status, found, _ = await ask(

@@ -113,7 +113,7 @@ async def test_status_of_the_type_is_asked_by_ids_and_statuses(running: Notifyin
     await ask(running, "/nobody/$status", status=404)
 
 
-@pytest.mark.requirement("R-074", "R-124", "R-127", "R-113")
+@pytest.mark.requirement("R-074", "R-124", "R-127", "R-113", "R-110")
 async def test_status_in_error_still_answers_counts_on_and_says_why(
     running: Notifying, receiver: Receiver
 ) -> None:
@@ -195,7 +195,6 @@ async def test_numbers_that_retention_removed_are_named(running: Notifying, rece
     said = await ask(running, f"/{made['id']}/$resend", {"resourceType": "Parameters"})
     assert [(each["severity"], each["diagnostics"].split(";")[0]) for each in said["issue"]] == [
         ("information", "numbers 3 to 4 will be sent again"),
-        ("information", "numbers from 5 on are not delivered yet and come by themselves"),
         ("warning", "2 of the numbers asked for are no longer kept"),
     ]
 
@@ -224,3 +223,35 @@ async def test_what_is_asked_for_again_comes_again_under_its_number(
 async def test_nothing_is_sent_again_to_a_subscription_that_is_off(running: Notifying) -> None:
     made = await running.subscribe({**classic("http://127.0.0.1:9/b"), "status": "off"})
     await ask(running, f"/{made['id']}/$resend", {"resourceType": "Parameters"}, status=409)
+
+
+async def test_a_misspelt_input_is_refused_by_name_rather_than_passed_over(running: Notifying) -> None:
+    made = await running.subscribe(classic("http://127.0.0.1:9/b"))
+    misspelt = {"resourceType": "Parameters", "parameter": [{"name": "eventSinceNumber", "valueString": "3"}]}
+    for path, body in [
+        ("/$status?ids=x", None),
+        (f"/{made['id']}/$status?ids=x", None),
+        (f"/{made['id']}/$events?eventsSince=3", None),
+        (f"/{made['id']}/$events", misspelt),
+        (f"/{made['id']}/$resend", misspelt),
+        (f"/{made['id']}/$preview?sicne=2026", None),
+        (f"/{made['id']}/$explain?raport=MeasureReport/x", None),
+    ]:
+        found = await ask(running, path, body, status=400)
+        assert "found the input" in found["issue"][0]["diagnostics"]
+
+
+@pytest.mark.requirement("R-156")
+async def test_a_day_is_asked_for_again_whole_and_nothing_is_promised_that_is_not_owed(
+    running: Notifying, receiver: Receiver
+) -> None:
+    made = await told(running, receiver, "c1")
+    events = await ask(running, f"/{made['id']}/$events")
+    (event,) = parameters_of(events)["notification-event"]
+    (at,) = (part["valueInstant"] for part in event["part"] if part["name"] == "timestamp")
+    for bound in (at, at[:10]):
+        asked = [{"name": f"events{which}Instant", "valueString": bound} for which in ("Since", "Until")]
+        found = await ask(
+            running, f"/{made['id']}/$resend", {"resourceType": "Parameters", "parameter": asked}
+        )
+        assert [issue["diagnostics"] for issue in found["issue"]] == ["number 1 will be sent again"]

@@ -120,5 +120,10 @@ async def test_an_explanation_holds_every_term_against_what_was_found(
         ("contract", False),
     ]
     assert checks[2][1:3] == [f"contract={contract('c1')}", contract("c2")]
+    absolute = f"{running.settings.base_url}/MeasureReport/{reports[0]}"
+    assert values(await ask(running, f"/{made['id']}/$explain?report={absolute}"), "fires") == [True]
+    named = {"name": "report", "valueReference": {"reference": absolute}}
+    posted = {"resourceType": "Parameters", "parameter": [named]}
+    assert values(await ask(running, f"/{made['id']}/$explain", posted), "fires") == [True]
     await ask(running, f"/{made['id']}/$explain?report=MeasureReport/nothing", status=404)
     await ask(running, f"/{made['id']}/$explain", status=400)

@@ -201,6 +201,10 @@ async def _show(base: str, logical_id: str, *, as_json: bool) -> None:
 async def _test(base: str, logical_id: str) -> None:
     async with connected(base) as client:
         found = await client.ask("GET", f"Subscription/{logical_id}")
+        if found["status"] == "off":
+            raise CommandError(
+                f"it is off, and a try would switch it on: vbpr subscriptions resume {logical_id}."
+            )
         if not str(found["criteria"]).startswith("MeasureReport"):
             await _asked(client, logical_id, "requested")
             _tell(await settled(client, logical_id, SystemClock(), patience=PATIENCE), as_json=False)

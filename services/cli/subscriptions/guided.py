@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from schemas.fhir import BACKPORT_TOPIC_CANONICAL, OURS
+from services.cli.errors import CommandError
 from services.cli.subscriptions import show
 from services.cli.subscriptions.client import FhirClient, connected
 from services.cli.subscriptions.command import PATIENCE, Url
@@ -29,17 +30,15 @@ def subscribe(url: Url = "") -> None:
 
 async def _subscribe(base: str) -> None:
     async with connected(base) as client:
-        topic = _chosen("What do you want to be told of?", await _topics(client))
-        filters = await _filters(client, topic)
-        endpoint = typer.prompt("Where to? The URL that is notified (vbpr listen gives you one to try)")
-        level = _chosen("How much is to be sent?", list(_LEVELS))
-        secret = typer.prompt(
-            "A header to send along, 'Name: value' (leave empty for none)", default="", show_default=False
-        )
-        wanted = resource(
-            Wanted(endpoint, topic, None, filters, level, [secret] if secret else [], reason="vbpr subscribe")
-        )
-        foreseen = await client.ask("POST", "Subscription/$preview", wanted)
+        topics = await _topics(client)
+        while True:
+            wanted = await _wanted(client, topics)
+            try:
+                foreseen = await client.ask("POST", "Subscription/$preview", wanted)
+            except CommandError as refused:
+                print(f"{refused}\nOnce more, please.")
+                continue
+            break
         counts = {each["name"]: each for each in foreseen["parameter"]}
         print(
             f"Of {counts['looked-at']['valueUnsignedInt']} events kept here it would have told you of "
@@ -51,6 +50,18 @@ async def _subscribe(base: str) -> None:
     print(show.became(found))
     if found["status"] != "active":
         raise typer.Exit(1)
+
+
+async def _wanted(client: FhirClient, topics: list[str]) -> dict[str, Any]:
+    topic = _chosen("What do you want to be told of?", topics)
+    filters = await _filters(client, topic)
+    endpoint = typer.prompt("Where to? The URL that is notified (vbpr listen gives you one to try)")
+    level = _chosen("How much is to be sent?", list(_LEVELS))
+    secret = typer.prompt(
+        "A header to send along, 'Name: value' (leave empty for none)", default="", show_default=False
+    )
+    headers = [secret] if secret else []
+    return resource(Wanted(endpoint, topic, None, filters, level, headers, reason="vbpr subscribe"))
 
 
 async def _topics(client: FhirClient) -> list[str]:
@@ -83,7 +94,6 @@ def _chosen(question: str, options: list[str]) -> str:
     print(question)
     for place, option in enumerate(options, start=1):
         print(f"  {place}  {option}")
-    number: int = typer.prompt("Number", type=int, default=1)
-    if not 1 <= number <= len(options):
-        raise typer.BadParameter(f"expected a number from 1 to {len(options)}")
+    while not 1 <= (number := int(typer.prompt("Number", type=int, default=1))) <= len(options):
+        print(f"Please give a number from 1 to {len(options)}.")
     return options[number - 1]

@@ -7,6 +7,7 @@ without one it gets a POST with no body.
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 from services.notifier.model import Batch, Channel
 
@@ -16,4 +17,10 @@ def classic_target(channel: Channel, batch: Batch) -> tuple[Literal["POST", "PUT
     (owed,) = batch.owed
     if channel.mime is None:
         return "POST", channel.endpoint, b""
-    return "PUT", f"{channel.endpoint.rstrip('/')}/MeasureReport/{owed.report_id}", owed.body
+    return "PUT", _under(channel.endpoint, f"MeasureReport/{owed.report_id}"), owed.body
+
+
+def _under(base: str, path: str) -> str:
+    """Return the URL of a path under a service base; a query of the base, a key say, stays at the end."""
+    url = urlsplit(base)
+    return url._replace(path=f"{url.path.rstrip('/')}/{path}").geturl()

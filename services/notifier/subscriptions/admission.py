@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from schemas.dates import bounds, moment
-from schemas.fhir import BACKPORT_FILTER
+from schemas.fhir import BACKPORT_FILTER, LATEST_ONLY
 from schemas.outcome import FhirError, Issue
 from schemas.search.grammar import CriteriaError, parse_criteria, parse_filter
 from schemas.search.syntax import pairs
@@ -29,6 +29,12 @@ _FILTERS = 10_000
 """Texts of filters whose terms are kept."""
 
 _TOPIC = re.compile(r"(https?|urn):\S+")
+_SERVING = re.compile(
+    r"http://hl7\.org/fhir/(uv/subscriptions-backport/StructureDefinition/backport-.+"
+    r"|[0-9.]+/StructureDefinition/extension-Subscription\.(topic|filterBy|channelType|endpoint|parameter"
+    r"|heartbeatPeriod|timeout|contentType|content|maxCount))"
+)
+"""The guide's extensions, and as extensions those elements of R5's Subscription that say the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +183,7 @@ def _elements(resource: dict[str, Any], kind: SubscriptionKind) -> list[Issue]:
     issues = [
         *_modifiers(resource, "Subscription"),
         *_modifiers(resource["channel"], "Subscription.channel"),
+        *_misplaced(resource),
     ]
     for place, item in enumerate(resource.get("_criteria", {}).get("extension", [])):
         at = f"Subscription.criteria.extension[{place}]"
@@ -186,6 +193,23 @@ def _elements(resource: dict[str, Any], kind: SubscriptionKind) -> list[Issue]:
             said = "filters belong to topic Subscriptions; put the search into the criteria"
             issues.append(Issue("error", "not-supported", said, at))
     return issues
+
+
+def _misplaced(resource: dict[str, Any]) -> list[Issue]:
+    """Return an issue for each extension on the resource itself that would say how it is to be served.
+
+    A filter passed over would tell more than was asked for. Extensions that are nobody's concern but the client's are kept.
+    """
+    return [
+        Issue(
+            "error",
+            "not-supported",
+            f"extension {url} is not read here; filters stand on criteria, all else on channel and its payload",
+            f"Subscription.extension[{place}]",
+        )
+        for place, item in enumerate(resource.get("extension", []))
+        if (url := str(item.get("url"))) == LATEST_ONLY or _SERVING.fullmatch(url) is not None
+    ]
 
 
 def _modifiers(element: dict[str, Any], at: str) -> list[Issue]:

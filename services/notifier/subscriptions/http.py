@@ -139,13 +139,13 @@ class SubscriptionRoutes:
         takes(request)
         if request.content_type != _PATCH:
             raise refuse(415, "not-supported", f"Content-Type is {request.content_type}; expected {_PATCH}")
-        of, expected = logical_id(request), if_match(request)
+        of, match = logical_id(request), if_match(request)
         operations = _operations(await read_body(request, MOST_BYTES))
         for _ in range(_ATTEMPTS):
             before = await self._store.read(request[PRINCIPAL], of)
-            if expected not in {None, before.version}:
+            if match not in {None, before.version}:
                 raise refuse(
-                    412, "conflict", f"Subscription/{of} is at version {before.version}, not {expected}"
+                    412, "conflict", f"Subscription/{of} is at version {before.version}, not {match}"
                 )
             wanted = apply_patch(before.wire(), operations)
             if wanted.get("id") != of:

@@ -103,12 +103,13 @@ class OperationRoutes:
 
 
 def _range(given: Inputs) -> Range:
-    first, last = given.number("eventsSinceNumber"), given.number("eventsUntilNumber")
+    since, until = _INSTANTS
+    first, last = (given.number(name) for name in _NUMBERS)
     wanted = Range(
         1 if first is None else max(first, 1),
         _LAST if last is None else last,
-        given.instant("eventsSinceInstant"),
-        given.instant("eventsUntilInstant"),
+        given.instant(since),
+        given.instant(until, after=True),
     )
     wanted.check()
     return wanted

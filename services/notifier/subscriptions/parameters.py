@@ -35,6 +35,16 @@ class Inputs:
     values: Mapping[str, Sequence[str]]
     resources: Mapping[str, Mapping[str, Any]]
 
+    def only(self, *names: str) -> None:
+        """Refuse every input but these: what is misspelt would be passed over, and more done than was asked.
+
+        Raises:
+            FhirError: 400 naming the first that is unknown.
+        """
+        for name in (*self.values, *self.resources):
+            if name not in names:
+                raise refuse(400, "not-supported", f"found the input {name!r}; expected {', '.join(names)}")
+
     def all(self, name: str) -> list[str]:
         """Return every value of an input; in a query string a comma separates too."""
         return [part for value in self.values.get(name, ()) for part in value.split(",") if part]
@@ -61,8 +71,8 @@ class Inputs:
             raise refuse(400, "value", f"{name} is {found!r}; expected a number")
         return None if found is None else int(found)
 
-    def instant(self, name: str) -> datetime | None:
-        """Return the start of an instant or date.
+    def instant(self, name: str, *, after: bool = False) -> datetime | None:
+        """Return the start of an instant or date; `after`: the moment right after all of it.
 
         Raises:
             FhirError: 400, it is none.
@@ -71,7 +81,7 @@ class Inputs:
         if found is None:
             return None
         try:
-            return moment(bounds(found)[0])
+            return moment(bounds(found)[1 if after else 0])
         except ValueError:
             raise refuse(400, "value", f"{name} is {found!r}; expected an instant") from None
 
@@ -128,12 +138,17 @@ def from_resource(resource: dict[str, Any], *known: str) -> Inputs:
         if "resource" in each:
             resources[name] = each["resource"]
             continue
-        values = [value for key, value in each.items() if key.startswith("value")]
+        values = [_plain(value) for key, value in each.items() if key.startswith("value")]
         if len(values) != 1 or not isinstance(values[0], str | int):
             at = f"Parameters.parameter[{place}]"
             raise FhirError(400, Issue("error", "value", f"{name} has no plain value", at))
         given.append((name, str(values[0])))
     return Inputs(_collected(given).values, resources)
+
+
+def _plain(value: Any) -> Any:
+    """Return what stands for a value in a query string: of a reference its text."""
+    return value.get("reference") if isinstance(value, dict) else value
 
 
 def _collected(given: Iterable[tuple[str, str]]) -> Inputs:

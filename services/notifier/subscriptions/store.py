@@ -271,6 +271,12 @@ _IDLE = sa.and_(
 )
 
 
+def _check_match(row: Any, if_match: int | None) -> None:
+    if if_match is not None and if_match != row.version:
+        wanted = f"not {if_match}" if if_match else "and was to be created"
+        raise refuse(412, "conflict", f"Subscription/{row.id} is at version {row.version}, {wanted}")
+
+
 def _since(status: Status, now: datetime) -> sa.ColumnElement[datetime]:
     """Return since when a Subscription is in its status, once that is `status`: a write may leave it as it is."""
     s = t.subscription.c

@@ -34,6 +34,7 @@ MOST_BYTES: Final = 256 * 1024
 _SPAN: Final = ("since", "until")
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+_TIMES: Final = ("since", "until")
 _REPORT = re.compile(r"(?:MeasureReport/)?(?P<id>[A-Za-z0-9.-]{1,64})(?:/_history/(?P<version>[0-9]{1,9}))?")
 
 
@@ -56,7 +57,7 @@ class TrialRoutes:
         app.router.add_post(f"{every}/$preview", self.preview_new)
         for method in (hdrs.METH_GET, hdrs.METH_POST):
             app.router.add_route(method, every + "/{id}/$preview", self.preview_one)
-        app.router.add_get(every + "/{id}/$explain", self.explain)
+            app.router.add_route(method, every + "/{id}/$explain", self.explain)
 
     async def preview_new(self, request: web.Request) -> web.Response:
         """Answer for a Subscription that is not there yet: the body, or its parameter `subscription`."""
@@ -65,6 +66,7 @@ class TrialRoutes:
         if sent.get("resourceType") == "Parameters":
             given = from_resource(sent, *_SPAN, "subscription")
             sent = dict(given.resources.get("subscription", {}))
+        given.only("subscription", *_TIMES)
         if (found := sent.get("resourceType")) != "Subscription":
             raise refuse(
                 400,
@@ -99,7 +101,9 @@ class TrialRoutes:
         named = _REPORT.fullmatch(given.one("report") or "")
         if named is None:
             raise refuse(
-                400, "required", "expected report=MeasureReport/id, with /_history/version or without"
+                400,
+                "value" if asked else "required",
+                f"report is {asked!r}; expected MeasureReport/id, with /_history/version or without",
             )
         version = None if named["version"] is None else int(named["version"])
         principal = request[PRINCIPAL]
@@ -108,7 +112,7 @@ class TrialRoutes:
             event = await event_of(connection, named["id"], version)
             # Of a report that is not for the caller nothing is said, not even that it is there.
             if event is None or not principal.may_see(parties(event.facets)):
-                raise refuse(404, "not-found", f"no event of {given.one('report')} is kept here")
+                raise refuse(404, "not-found", f"no event of {asked} is kept here")
             texts = term_texts(row.kind, row.criteria, tuple(orjson.loads(row.filters)))
             why, number = await explained(connection, self._interest(row), texts, event)
         checks = [
@@ -130,6 +134,11 @@ class TrialRoutes:
             *told,
             *checks,
         )
+
+    async def _inputs(self, request: web.Request) -> Inputs:
+        if request.method == hdrs.METH_POST and request.can_read_body:
+            return from_resource(parse(await read_body(request, MOST_BYTES), max_depth=self._depth))
+        return from_query(request.query_string)
 
     async def _previewed(self, wanted: Interest, given: Inputs) -> web.Response:
         since, until = given.instant("since") or _EARLIEST, given.instant("until") or _LATEST
