@@ -153,7 +153,7 @@ async def test_a_condition_is_kept_or_refused_never_passed_over(running: Notifyi
     status, found, _ = await ask(running, "PUT", path, sent, If_None_Match="*")
     assert (status, found["issue"][0]["diagnostics"]) == (
         412,
-        "Subscription/mine is at version 1, and was to be created",
+        "Subscription/mine is at version 1, and If-None-Match is *",
     )
     assert (await ask(running, "PUT", path, sent, If_None_Match='W/"1"'))[0] == 400
     status, found, _ = await ask(running, "POST", "/Subscription", sent, If_None_Exist=f"url={HOOK}")

@@ -25,7 +25,8 @@ from services.wakeup import Wakeup
 
 MOST_BYTES = 64 * 1024
 _OF_STATUS = ("id", "status")
-_RANGE = ("eventsSinceNumber", "eventsUntilNumber", "eventsSinceInstant", "eventsUntilInstant")
+_NUMBERS = ("eventsSinceNumber", "eventsUntilNumber")
+_INSTANTS = ("eventsSinceInstant", "eventsUntilInstant")
 _LAST = 2**62
 """Above every event number."""
 
@@ -72,7 +73,7 @@ class OperationRoutes:
 
     async def events(self, request: web.Request) -> web.Response:
         """Answer with the events of a range of numbers; without bounds, with all that is kept."""
-        given, of = await self.inputs(request, *_RANGE, "content"), logical_id(request)
+        given, of = await self.inputs(request, *_NUMBERS, "content"), logical_id(request)
         wanted = _range(given)
         content = given.content("content")
         async with self._database.read() as connection:
@@ -86,7 +87,7 @@ class OperationRoutes:
 
     async def resend(self, request: web.Request) -> web.Response:
         """Have settled events sent again under their own numbers; an OperationOutcome says what will be."""
-        given, of = await self.inputs(request, *_RANGE), logical_id(request)
+        given, of = await self.inputs(request, *_NUMBERS, *_INSTANTS), logical_id(request)
         wanted = _range(given)
         async with self._database.read() as connection:
             row = await visible(connection, request[PRINCIPAL], of)

@@ -35,16 +35,6 @@ class Inputs:
     values: Mapping[str, Sequence[str]]
     resources: Mapping[str, Mapping[str, Any]]
 
-    def only(self, *names: str) -> None:
-        """Refuse every input but these: what is misspelt would be passed over, and more done than was asked.
-
-        Raises:
-            FhirError: 400 naming the first that is unknown.
-        """
-        for name in (*self.values, *self.resources):
-            if name not in names:
-                raise refuse(400, "not-supported", f"found the input {name!r}; expected {', '.join(names)}")
-
     def all(self, name: str) -> list[str]:
         """Return every value of an input; in a query string a comma separates too."""
         return [part for value in self.values.get(name, ()) for part in value.split(",") if part]

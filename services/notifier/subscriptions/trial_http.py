@@ -66,7 +66,6 @@ class TrialRoutes:
         if sent.get("resourceType") == "Parameters":
             given = from_resource(sent, *_SPAN, "subscription")
             sent = dict(given.resources.get("subscription", {}))
-        given.only("subscription", *_TIMES)
         if (found := sent.get("resourceType")) != "Subscription":
             raise refuse(
                 400,
@@ -87,18 +86,17 @@ class TrialRoutes:
 
     async def preview_one(self, request: web.Request) -> web.Response:
         """Answer for a Subscription that is there, as it is now."""
-        of = logical_id(request)
-        given = from_query(request, *_SPAN)
-        if request.method == hdrs.METH_POST and request.can_read_body:
-            given = from_resource(parse(await read_body(request, MOST_BYTES), max_depth=self._depth), *_SPAN)
+        of, given = logical_id(request), await self._inputs(request, *_SPAN)
         async with self._database.read() as connection:
             row = await visible(connection, request[PRINCIPAL], of)
         return await self._previewed(self._interest(row), given)
 
     async def explain(self, request: web.Request) -> web.Response:
         """Answer why the newest version of a report, or the version named, fired the Subscription or not."""
-        of, given = logical_id(request), from_query(request, "report")
-        named = _REPORT.fullmatch(given.one("report") or "")
+        of, given = logical_id(request), await self._inputs(request, "report")
+        # A notification names its report by our own base, and so may whoever asks about it.
+        asked = (given.one("report") or "").removeprefix(f"{self._base}/")
+        named = _REPORT.fullmatch(asked)
         if named is None:
             raise refuse(
                 400,
@@ -135,10 +133,11 @@ class TrialRoutes:
             *checks,
         )
 
-    async def _inputs(self, request: web.Request) -> Inputs:
+    async def _inputs(self, request: web.Request, *known: str) -> Inputs:
+        given = from_query(request, *known)
         if request.method == hdrs.METH_POST and request.can_read_body:
-            return from_resource(parse(await read_body(request, MOST_BYTES), max_depth=self._depth))
-        return from_query(request.query_string)
+            return from_resource(parse(await read_body(request, MOST_BYTES), max_depth=self._depth), *known)
+        return given
 
     async def _previewed(self, wanted: Interest, given: Inputs) -> web.Response:
         since, until = given.instant("since") or _EARLIEST, given.instant("until") or _LATEST
