@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import orjson
 
+from tests.conditions import eventually
 from tests.notification import check_notification, parameters_of
 from tests.notifying import Notifying, topical
 
@@ -30,7 +31,12 @@ def on_websocket(*filters: str, **options: Any) -> dict[str, Any]:
 class Heard:
     """One notification."""
 
-    bundle: dict[str, Any]
+    text: str
+
+    @property
+    def bundle(self) -> dict[str, Any]:
+        found: dict[str, Any] = orjson.loads(self.text)
+        return found
 
     @property
     def parameters(self) -> dict[str, list[dict[str, Any]]]:
@@ -80,7 +86,7 @@ class SocketClient:
             message = await self.socket.receive()
             if message.type is not aiohttp.WSMsgType.TEXT:
                 return
-            heard = Heard(orjson.loads(message.data))
+            heard = Heard(message.data)
             self.problems += check_notification(heard.bundle, self.subscriptions.get(heard.subscription))
             self.heard.append(heard)
 
@@ -160,13 +166,3 @@ def by_name(parameters: dict[str, Any]) -> dict[str, Any]:
         else:
             out[each["name"]] = value
     return out
-
-
-async def eventually(holds: Callable[[], bool | Awaitable[bool]], at_most: float = PATIENCE) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(at_most):
-        while True:
-            found = holds()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.01)  # noqa: TID251  # a test that watches from outside
