@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -41,6 +40,14 @@ async def two(shared_postgresql: Any) -> AsyncIterator[tuple[Notifying, Notifyin
         yield first, second
     for name in names:
         shared_postgresql.drop_database(name)
+
+
+async def fall_silent(at: Notifying) -> None:
+    """Have a notifier do nothing any more, as when it is killed or frozen: it says nothing, and unbinds nothing."""
+    assert at._lifecycle is not None
+    assert at._running is not None
+    at._lifecycle.stop()
+    await at._running
 
 
 async def holders(at: Notifying) -> set[str]:
@@ -103,9 +110,7 @@ async def test_what_a_dead_one_held_waits_for_its_client_again(two: tuple[Notify
     async with connected(second, made=made) as client:
         await bind(second, client, made)
         await eventually(lambda: holders(first))
-        assert second._running is not None
-        second._running.cancel()  # as when it is killed, or frozen: it says nothing any more, and unbinds nothing
-        await asyncio.gather(second._running, return_exceptions=True)
+        await fall_silent(second)
         await first.publish("c1", "c1")
         await owed(first, made, 2)
         assert (await lane(first, made)).state == LaneState.OPEN
@@ -133,9 +138,7 @@ async def test_one_dead_and_not_found_out_yet_keeps_nobody_from_binding(
     made = await first.subscribe(on_websocket())
     async with connected(second, made=made) as client:
         await bind(second, client, made)
-        assert second._running is not None
-        second._running.cancel()
-        await asyncio.gather(second._running, return_exceptions=True)
+        await fall_silent(second)
         await first.publish("c1", "c1", "c1")
         async with connected(first, made=made) as again:
             await bind(first, again, made)
