@@ -214,7 +214,7 @@ def _by_type(found: Any, subscription: Mapping[str, Any] | None) -> Iterator[str
     if numbers != sorted(set(numbers)) or (numbers and numbers[0] < 1):
         yield f"R-111: the numbers {numbers}"
     # On a websocket the Subscription is active before anybody binds, and its status is told as it is.
-    websocket = subscription is not None and subscription["channel"]["type"] == "websocket"
+    websocket = subscription is not None and subscription["channel"].get("type") == "websocket"
     if kind == "handshake" and (status != ("active" if websocket else "requested") or numbers):
         yield f"R-092, R-095: a handshake in {status} with {numbers}"
     if kind == "heartbeat" and (status not in {"active", "error"} or numbers):

@@ -11,9 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from benchmarks.statements import counted
+from services.metrics import REGISTRY
 from services.notifier import tables as t
 from services.notifier.model import LaneState
 from services.notifier.watch.actions import RetryRefusedError, retry
+from services.notifier.watch.gauges import Gauges
 from services.notifier.watch.insights import subscriptions as insights
 from services.notifier.watch.words import absolute, doing
 from tests.conditions import eventually
@@ -149,6 +151,11 @@ async def test_nobody_bound_costs_nothing_and_hurts_nobody(at: Notifying) -> Non
         assert (row.retry, row.failing_since, row.said) == (0, None, None)
         assert await outcomes(at, made) == []
         assert (await at.get(made["id"]))["status"] == "active"
+    assert at.notifier is not None
+    await Gauges(at.database, at.clock).step()
+    shown = REGISTRY.get_sample_value
+    assert shown("vbpr_notifications_owed", {"state": "unbound"}) == 12
+    assert shown("vbpr_oldest_owed_age_seconds") == 0
     with counted(at.database) as idle:
         await asyncio.sleep(0.5)  # noqa: TID251  # what happens when nothing does
     assert not any("lane SET" in text for text in idle), "nobody leases, sends for or records them"

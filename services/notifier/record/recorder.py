@@ -47,7 +47,8 @@ async def record_in(
     await _lock_counters(connection, [turn for turn in turns if turn.status is Status.OFF])
     now, held = await _held(connection, database, clock, turns)
     mine = [turn for turn in turns if turn.lane.claim == held.get(turn.lane.subscription, _GONE).claim]
-    if lost := len(turns) - len(mine):
+    # Whoever binds a websocket anew takes its lane: that is no lease that ran out.
+    if lost := _of_endpoints(turns) - _of_endpoints(mine):
         metrics.LEASES_LOST.inc(lost)
         log.warning("leases_lost", turns=lost)
     kept = [turn for turn in mine if not held[turn.lane.subscription].has(turn)]
@@ -67,6 +68,10 @@ async def record_in(
     if gone := [turn.lane.subscription for turn in kept if turn.status is Status.OFF]:
         await connection.execute(_STOP_NUMBERING.of(connection), {"ids": listed(connection, gone)})
     return mine
+
+
+def _of_endpoints(turns: Sequence[Turn]) -> int:
+    return sum(turn.channel.type == "rest-hook" for turn in turns)
 
 
 @dataclass(frozen=True, slots=True)

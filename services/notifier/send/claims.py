@@ -153,7 +153,7 @@ async def extend(database: Database, clock: Clock, claimed: Sequence[Claimed], *
     async with database.write() as connection:
         rows = await connection.execute(
             sa.update(lane)
-            .where(holds)
+            .where(holds, lane.c.state != LaneState.UNBOUND)
             .values(due_at=database.after(clock, lease))
             .returning(lane.c.subscription_id)
         )
@@ -167,7 +167,9 @@ async def release_all(database: Database, clock: Clock) -> None:
     unbound = {"state": LaneState.UNBOUND, "holder": None, "endpoint": WEBSOCKET, "binding_since": now}
     async with database.write() as connection:
         await connection.execute(
-            sa.update(lane).where(lane.c.claim_id.is_not(None)).values(claim_id=None, due_at=now)
+            sa.update(lane)
+            .where(lane.c.claim_id.is_not(None))
+            .values(claim_id=None, due_at=sa.case((lane.c.state != LaneState.UNBOUND, now)))
         )
         await connection.execute(
             sa.update(lane).where(lane.c.holder.is_not(None)).values(due_at=None, **unbound)

@@ -117,11 +117,7 @@ class ClientConnection:
 
     def ended_by_client(self, code: int | None) -> None:
         """Note how the client ended it."""
-        how = (
-            "the client's connection broke off"
-            if code in {None, 1006}
-            else f"the client closed the connection ({code})"
-        )
+        how = "the client closed the connection" + ("" if code is None else f" ({code})")
         self.lost(LostError(how, refused=code in BECAUSE_OF_A_MESSAGE))
 
     def cut_off(self, lost: LostError) -> None:

@@ -185,8 +185,11 @@ async def _read(
             case WSMsgType.TEXT | WSMsgType.BINARY:
                 await connection.end(POLICY, "expected bind-with-token, and a handshake before the next")
                 return
-            case _:
+            case WSMsgType.CLOSE:
                 connection.ended_by_client(socket.close_code)
+                return
+            case _:  # broken off, or against the protocol; or ended from here
+                connection.lost(LostError("the connection broke off"))
                 return
 
 
