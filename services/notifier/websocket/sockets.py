@@ -103,6 +103,8 @@ class Sockets:
         metrics.WEBSOCKETS.set(self.count)
         if connection.bound:
             async with self._changing:
+                if self._closing:
+                    return  # everything is unbound at once, and by then the database may be closed
                 try:
                     await bindings.unbind(
                         self._database, self._clock, self._holder, {connection.endpoint: [*connection.bound]}
@@ -142,7 +144,7 @@ class Sockets:
         until = self._clock.monotonic() + grant.seconds
         greeted = await self._greet(connection, found)
         async with self._changing:
-            if not connection.open:
+            if self._closing or not connection.open:
                 raise LostError("the connection is closed")
             # Before they can be leased: what sends for them looks here.
             before = dict(connection.bound)
@@ -205,6 +207,8 @@ class Sockets:
             over = [of for of, until in connection.bound.items() if until <= now]
             if over:
                 async with self._changing:
+                    if self._closing:
+                        return
                     await bindings.unbind(
                         self._database, self._clock, self._holder, {connection.endpoint: over}
                     )
@@ -212,6 +216,8 @@ class Sockets:
 
     async def _compare(self) -> None:
         async with self._changing:
+            if self._closing:
+                return
             if self._holder:
                 if self._connections:
                     await bindings.stay_alive(self._database, self._clock, self._holder)
