@@ -433,3 +433,19 @@ async def test_deleted_while_a_client_is_bound(at: Notifying) -> None:
         assert {each.subscription for each in client.heard if each.numbers} == {other["id"]}
         assert (await at.client.delete(f"/fhir/Subscription/{other['id']}")).status == 204
         assert await client.closed() == 4001
+
+
+async def test_many_on_one_connection_take_turns_without_waiting_for_a_poll(
+    database_urls: tuple[str, str],
+) -> None:
+    async with notifying(*database_urls, poll_seconds=30.0) as at:
+        made = [await at.subscribe(on_websocket(max_count=1, content="id-only")) for _ in range(20)]
+        await at.publish(*["c1"] * 20)
+        for each in made:
+            await owed(at, each, 20)
+        async with connected(at, **{f"made{place}": each for place, each in enumerate(made)}) as client:
+            await bind(at, client, *made)
+            await eventually(lambda: len(client.numbers) >= 400, within=20)
+        for each in made:
+            told = [heard.numbers for heard in client.heard if heard.subscription == each["id"]]
+            assert told == [[], *([number] for number in range(1, 21))]

@@ -346,7 +346,11 @@ class Deliverer:
     def _ended(self, task: asyncio.Task[None]) -> None:
         claimed = self._running.pop(task)
         self._sender.leases.drop(claimed)
-        self._sender.endpoints.ended(claimed.lane.endpoint)
+        endpoints, endpoint = self._sender.endpoints, claimed.lane.endpoint
+        was_full = endpoints.room(endpoint) <= 0
+        endpoints.ended(endpoint)
+        if was_full:
+            self._look()  # what was passed over for want of room there is due still
 
     async def _run(self, claimed: Claimed) -> None:
         slots = {
