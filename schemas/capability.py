@@ -25,7 +25,7 @@ from schemas.search.resources import PARAMETERS
 from schemas.search.result import every_spelling
 from schemas.topics import topics
 
-_DATE = "2026-11-22"
+_DATE = "2026-11-30"
 """When this statement last changed in substance."""
 
 _GUIDES = (
@@ -147,7 +147,7 @@ def _subscription() -> dict[str, Any]:
         "type": "Subscription",
         "supportedProfile": [BACKPORT_SUBSCRIPTION_PROFILE],
         "documentation": (
-            "Classic criteria on MeasureReport, or a topic; channel rest-hook. "
+            "Classic criteria on MeasureReport, or a topic; channel rest-hook, for a topic websocket too. "
             f"A topic's channel may ask for the latest only: {LATEST_ONLY}."
         ),
         "interaction": _interactions(*_ALL_INTERACTIONS),
@@ -159,6 +159,7 @@ def _subscription() -> dict[str, Any]:
             {"name": "status", "definition": f"{_BACKPORT_OPERATION}status"},
             {"name": "events", "definition": f"{_BACKPORT_OPERATION}events"},
             {"name": "resend", "definition": f"{_BACKPORT_OPERATION}resend"},
+            {"name": "get-ws-binding-token", "definition": f"{_BACKPORT_OPERATION}get-ws-binding-token"},
             *operations.of_type("Subscription"),
         ],
     }

@@ -10,6 +10,7 @@ match      notifier/match        which subscriptions an event fires, by index; p
 enqueue    notifier/enqueue      events, event numbers and read position, one transaction
 render     notifier/render       the bytes and headers of one notification; pure
 send       notifier/send         one HTTP try, bounded and classified
+           notifier/websocket    or one frame to a client that has connected, and the proof that it has it
 record     notifier/record       verdict -> delivered, retry at, given up
 watch      notifier/watch        what operators see, from the durable rows alone
 

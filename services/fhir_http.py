@@ -154,6 +154,8 @@ def fhir_middleware(clock: Clock) -> Any:
         started = clock.monotonic()
         request[PRINCIPAL] = LOCAL
         response = await _answer(request, handler)
+        if isinstance(response, web.WebSocketResponse):
+            return response  # a connection that has ended: no answer that took so long
         _compress(request, response)
         route = request.match_info.route.resource.canonical if request.match_info.route.resource else "none"
         metrics.HTTP_SECONDS.labels(request.method, route, str(response.status)).observe(

@@ -48,7 +48,9 @@ OWED = Gauge(
     "vbpr_notifications_owed", "Notifications not yet delivered or given up.", ["state"], registry=REGISTRY
 )
 OLDEST_OWED = Gauge(
-    "vbpr_oldest_owed_age_seconds", "Age of the oldest owed notification; 0 when none.", registry=REGISTRY
+    "vbpr_oldest_owed_age_seconds",
+    "Age of the oldest owed notification that does not wait for a client to bind; 0 when none.",
+    registry=REGISTRY,
 )
 DEAD_LETTERS = Gauge("vbpr_dead_letters", "Records of the log that could not be read.", registry=REGISTRY)
 SUBSCRIPTIONS = Gauge("vbpr_subscriptions", "Subscriptions, by status.", ["status"], registry=REGISTRY)
@@ -60,6 +62,7 @@ END_TO_END_SECONDS = Histogram(
     "vbpr_delivery_end_to_end_seconds", "From a report's acceptance to the endpoint's 2xx.",
     registry=REGISTRY, buckets=_END_TO_END,
 )  # fmt: skip
+WEBSOCKETS = Gauge("vbpr_websocket_connections", "Clients connected to this process.", registry=REGISTRY)
 LEASES_LOST = Counter(
     "vbpr_leases_lost", "Claims that had run out when their result came.", registry=REGISTRY
 )

@@ -139,6 +139,14 @@ class Settings(BaseSettings):
         (5, 15, 60, 300, 900, *(3600,) * 75),
         description="Waits before the tries that follow a failed one; after the last the lane is parked.",
     )
+    websocket_token_seconds: float = Field(
+        3600.0,
+        ge=1,
+        description="How long a token of `$get-ws-binding-token` is good for, and a websocket bound with it.",
+    )
+    websocket_connections: int = Field(
+        1000, ge=0, description="Websockets one process takes at a time; 0: none."
+    )
     handshake_schedule: tuple[float, ...] = Field(
         (1, 4, 10), description="Waits before the tries of a handshake that follow a failed one."
     )
@@ -174,6 +182,11 @@ class Settings(BaseSettings):
     )
     error_days: int = Field(
         30, ge=0, description="Days in `error` after which a Subscription is turned `off`; 0: never."
+    )
+    unbound_days: int = Field(
+        30,
+        ge=0,
+        description="Days without a client after which a Subscription on a websocket is turned `off`; 0: never.",
     )
     off_days: int = Field(
         90, ge=0, description="Days in `off` after which what is owed is given up as expired; 0: never."

@@ -62,7 +62,7 @@ def check_notification(bundle: Any, subscription: Mapping[str, Any] | None = Non
     found = parameters_of(bundle)
     problems += _status_entry(bundle["entry"][0], found)
     problems += _entries(bundle["entry"])
-    problems += _by_type(found)
+    problems += _by_type(found, subscription)
     problems += _payload(bundle, found, subscription)
     if subscription is not None:
         problems += _promised(found, subscription)
@@ -203,7 +203,7 @@ def _numbers(found: Any) -> list[int]:
     ]
 
 
-def _by_type(found: Any) -> Iterator[str]:
+def _by_type(found: Any, subscription: Mapping[str, Any] | None) -> Iterator[str]:
     kind, status = found["type"][0]["valueCode"], found["status"][0]["valueCode"]
     since = found.get("events-since-subscription-start")
     numbers = _numbers(found)
@@ -213,7 +213,9 @@ def _by_type(found: Any) -> Iterator[str]:
     total = int(since[0]["valueString"])
     if numbers != sorted(set(numbers)) or (numbers and numbers[0] < 1):
         yield f"R-111: the numbers {numbers}"
-    if kind == "handshake" and (status != "requested" or numbers):
+    # On a websocket the Subscription is active before anybody binds, and its status is told as it is.
+    websocket = subscription is not None and subscription["channel"].get("type") == "websocket"
+    if kind == "handshake" and (status != ("active" if websocket else "requested") or numbers):
         yield f"R-092, R-095: a handshake in {status} with {numbers}"
     if kind == "heartbeat" and (status not in {"active", "error"} or numbers):
         yield f"R-092, R-095: a heartbeat in {status} with {numbers}"

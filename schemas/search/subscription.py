@@ -44,7 +44,7 @@ ALL: Final = (
     SearchParameter(
         "type",
         _TOKEN,
-        "The channel type: rest-hook.",
+        "The channel type: rest-hook or websocket.",
         _R4 + "Subscription-type",
         system=_TYPE_SYSTEM,
         codes=frozenset({"rest-hook", "websocket", "email", "sms", "message"}),

@@ -11,6 +11,9 @@ from typing import Literal
 from schemas.event import EventType, Interaction
 
 SubscriptionKind = Literal["classic", "topic"]
+ChannelType = Literal["rest-hook", "websocket"]
+Manner = Literal["classic", "topic", "websocket"]
+"""How a Subscription is told, which is what its status goes by: a websocket's is a topic Subscription too."""
 Content = Literal["empty", "id-only", "full-resource"]
 
 
@@ -32,6 +35,13 @@ class LaneState(StrEnum):
     """The schedule ran out: a classic head is still tried now and then, a topic's waits for its client."""
     HELD = "held"
     """Nothing is sent: in `error` after a failed handshake, or `off`."""
+    UNBOUND = "unbound"
+    """Of a websocket: no client is bound to it, so nothing makes it due; with the next one it is open again."""
+
+
+def manner_of(kind: SubscriptionKind, channel: ChannelType) -> Manner:
+    """Return how a Subscription of this kind is told on this channel."""
+    return "websocket" if channel == "websocket" else kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,12 @@ class Channel:
     """Seconds of silence before a notification that carries nothing; `None`: none is sent (R-120)."""
     latest_only: bool = False
     """What a later version supersedes by the time its turn comes is skipped."""
+    type: ChannelType = "rest-hook"
+
+    @property
+    def manner(self) -> Manner:
+        """How its Subscription is told."""
+        return manner_of(self.kind, self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +145,10 @@ class Failure(StrEnum):
     PROTOCOL = "protocol"
     UNSENDABLE = "unsendable"
     """The request itself cannot be put on the wire: a header or URL that no client would send."""
+    DISCONNECTED = "disconnected"
+    """Of a websocket: its connection ended before the client had it. That says nothing against anybody."""
+    REFUSED = "refused"
+    """Of a websocket: its client ended the connection because of this message, by the close code it gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +162,10 @@ class Answer:
     milliseconds: int
     retry_after: float | None = None
     """Seconds the endpoint asked for."""
+    taken: bool = False
+    """The client of a websocket has it; there is no status that would say so."""
 
     @property
     def delivered(self) -> bool:
-        """Tell whether the endpoint took it: any 2xx (R-134)."""
-        return self.status is not None and 200 <= self.status < 300
+        """Tell whether it was taken: by an endpoint with any 2xx (R-134), or by the client of a websocket."""
+        return self.taken or (self.status is not None and 200 <= self.status < 300)

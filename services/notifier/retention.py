@@ -31,7 +31,8 @@ def sweeps(settings: Settings) -> dict[str, Sweep]:
         "subscription_version": (settings.keep_subscription_versions_days, former_versions),
         "audit": (settings.keep_audit_days, lambda days: in_order_of_age(t.audit, days)),
     }
-    return {table: make(days) for table, (days, make) in wanted.items() if days}
+    kept = {table: make(days) for table, (days, make) in wanted.items() if days}
+    return {**kept, "binding_token": binding_tokens}
 
 
 class EventSweep:
@@ -142,6 +143,14 @@ def former_versions(days: int) -> Sweep:
         return Swept(len(found), more=len(found) == AT_ONCE)
 
     return sweep
+
+
+async def binding_tokens(connection: Connection, now: datetime) -> Swept:
+    """Remove tokens that have expired: they bind nobody any more."""
+    token = t.binding_token.c
+    oldest = sa.select(token.hash).where(token.expires_at < now).order_by(token.expires_at).limit(AT_ONCE)
+    gone = (await connection.execute(sa.delete(t.binding_token).where(token.hash.in_(oldest)))).rowcount
+    return Swept(gone, more=gone == AT_ONCE)
 
 
 def dead_letters(days: int) -> Sweep:

@@ -20,7 +20,8 @@ subscription = sa.Table(
     sa.Column("status_since", UtcDateTime, nullable=False),
     sa.Column("criteria", sa.Text, nullable=False),  # search string, or the topic's canonical
     sa.Column("filters", sa.Text, nullable=False),  # JSON array of filter strings; topic only
-    sa.Column("endpoint", sa.Text, nullable=False),
+    sa.Column("channel", sa.String(16), nullable=False, server_default="rest-hook"),  # or websocket
+    sa.Column("endpoint", sa.Text, nullable=False),  # empty: websocket
     sa.Column("mime", sa.Text),  # NULL: classic without payload
     sa.Column("content", sa.String(16)),  # empty, id-only, full-resource; topic only
     sa.Column("headers", sa.Text, nullable=False),  # JSON array of "Name: value"; may hold secrets
@@ -80,8 +81,8 @@ lane = sa.Table(
     "lane",
     metadata,
     sa.Column("subscription_id", sa.String(64), primary_key=True),
-    sa.Column("endpoint", sa.Text, nullable=False),  # scheme, host and port: what lanes share
-    sa.Column("state", sa.String(16), nullable=False),  # handshake, open, parked, held
+    sa.Column("endpoint", sa.Text, nullable=False),  # what lanes share: scheme, host and port, or a websocket
+    sa.Column("state", sa.String(16), nullable=False),  # handshake, open, parked, held, unbound
     sa.Column("next_number", sa.BigInteger, nullable=False),
     sa.Column("last_number", sa.BigInteger, nullable=False),
     sa.Column("batch_size", sa.Integer, nullable=False),  # most events in one Bundle; 1 for classic
@@ -97,6 +98,8 @@ lane = sa.Table(
     sa.Column("said", sa.Text),  # the last failure in words
     sa.Column("resend_retry", sa.Integer, nullable=False, server_default="0"),  # failed resends in a row
     sa.Column("resend_due_at", UtcDateTime),  # NULL: nothing to send again
+    sa.Column("holder", sa.String(36)),  # process whose websocket it is bound to; NULL: anybody sends for it
+    sa.Column("binding_since", UtcDateTime),  # since when a client is bound, or none is; NULL: no websocket
 )
 """One row a subscription: the cursor, the lease and the plan.
 
@@ -104,11 +107,36 @@ The plan fixes batches before their first POST: [plan_first + k*plan_size, …] 
 is until its last number is settled, so a retry, a kill or another notifier sends the very same batches.
 
 Sending again has a wait of its own, so that a resend that fails holds up nothing that is owed: an open lane is
-due when it owes something, or at `resend_due_at`."""
+due when it owes something, or at `resend_due_at`.
+
+The lane of a websocket is sent for by the process that has its client's connection, its `holder`, and by nobody
+else. While no client is bound it has no holder and is `unbound`."""
 sa.Index("lane_due_fresh", lane.c.due_at, postgresql_where=sa.text("retry = 0 AND due_at IS NOT NULL"),
          sqlite_where=sa.text("retry = 0 AND due_at IS NOT NULL"))  # fmt: skip
 sa.Index("lane_due_retry", lane.c.due_at, postgresql_where=sa.text("retry > 0 AND due_at IS NOT NULL"),
          sqlite_where=sa.text("retry > 0 AND due_at IS NOT NULL"))  # fmt: skip
+sa.Index("lane_held_by", lane.c.holder, lane.c.due_at, postgresql_where=sa.text("holder IS NOT NULL"),
+         sqlite_where=sa.text("holder IS NOT NULL"))  # fmt: skip
+sa.Index("lane_unbound", lane.c.binding_since, lane.c.subscription_id,
+         postgresql_where=sa.text("state = 'unbound'"), sqlite_where=sa.text("state = 'unbound'"))  # fmt: skip
+
+holder = sa.Table(
+    "holder",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("alive_until", UtcDateTime, nullable=False),
+)
+"""Processes that have websockets. One that has not said for so long that it lives holds nothing any more."""
+
+binding_token = sa.Table(
+    "binding_token",
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),  # SHA-256: the token itself is its client's alone
+    sa.Column("client", sa.Text, nullable=False),  # principal it was given to
+    sa.Column("subscriptions", sa.Text, nullable=False),  # JSON array of ids
+    sa.Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+"""What a client shows on a websocket to be bound to its Subscriptions, at whichever notifier it has reached."""
 
 event = sa.Table(
     "event",

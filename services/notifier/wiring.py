@@ -36,6 +36,9 @@ from services.notifier.subscriptions.topics_http import topics_as_basic
 from services.notifier.subscriptions.trial_http import TrialRoutes
 from services.notifier.watch.gauges import Gauges
 from services.notifier.watch.pages.overview import mount_ops
+from services.notifier.websocket.http import WebSocketRoutes
+from services.notifier.websocket.sockets import IDLE as SOCKETS_IDLE
+from services.notifier.websocket.sockets import Sockets
 from services.readiness import database_trouble
 from services.retention import IDLE, Pruner
 from services.settings import Settings
@@ -66,6 +69,18 @@ class Notifier:
         owed = Wakeup()
         live = LiveIndex(database, settings.fhir_base)
         self._client = client
+        self._sockets = Sockets(
+            database, clock, owed, base=settings.fhir_base, deadline=settings.total_deadline
+        )
+        self._websocket = WebSocketRoutes(
+            database,
+            clock,
+            self._sockets,
+            base=settings.fhir_base,
+            depth=settings.max_json_depth,
+            token_seconds=settings.websocket_token_seconds,
+            most=settings.websocket_connections,
+        )
         sender = Sender(
             client=self._client,
             clock=clock,
@@ -75,6 +90,7 @@ class Notifier:
             leases=Leases(clock, settings.lease_seconds),
             endpoints=Endpoints(clock, settings.endpoint_lanes, settings.endpoint_rate),
             stopping=lambda: self._stopping,
+            sockets=self._sockets,
         )
         self._delivery = Delivery(
             database,
@@ -114,7 +130,8 @@ class Notifier:
         self._operations = OperationRoutes(
             database, clock, base=settings.fhir_base, depth=settings.max_json_depth, owed=owed
         )
-        timers = StatusTimers(database, clock, Patience.of_days(settings.error_days, settings.off_days))
+        patience = Patience.of_days(settings.error_days, settings.off_days, settings.unbound_days)
+        timers = StatusTimers(database, clock, patience)
         poll = settings.poll_seconds
         self._intake = Loop("intake", intake.step, wake=source.wake, idle=poll)
         self.loops = [
@@ -123,6 +140,7 @@ class Notifier:
             Loop("deliver", self._delivery.step, wake=owed, idle=poll),
             Loop("notices", self._notices.listen, idle=5.0),
             Loop("heartbeat", self._delivery.heartbeat, idle=settings.lease_seconds / 3),
+            Loop("websockets", self._sockets.step, idle=SOCKETS_IDLE),
             Loop("gauges", Gauges(database, clock).step, idle=5.0),
             Loop("retention", Pruner(database, clock, sweeps(settings)).step, idle=IDLE),
             Loop(
@@ -137,6 +155,7 @@ class Notifier:
         """Add Subscription, and `metadata` unless the publisher beside it has: it is the same from each."""
         topics_as_basic(self._base).mount(app)
         self._trials.mount(app)
+        self._websocket.mount(app)
         self._operations.mount(app)
         self._routes.mount(app)
         path = f"{urlsplit(self._base).path}/metadata"
@@ -162,6 +181,7 @@ class Notifier:
 
     async def close(self) -> None:
         """Let running turns end, record them, and let go of everything."""
+        await self._sockets.close()
         self._stopping = True
         await self._delivery.close()
         await self._notices.close()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.notifier.model import ChannelType
+from services.notifier.render.backport import handshake_bundle
 from tests import guide
 from tests.notification import check_notification
+from tests.pure.test_render import BASE, NOW, sent, topic_channel
 from tests.pure.test_render import owed as event
-from tests.pure.test_render import sent, topic_channel
 
 FULL = sent(topic_channel("full-resource"), event(3), event(4, "update"))[1]
 EMPTY = sent(topic_channel("empty"), event(1))[1]
@@ -101,6 +104,23 @@ def subscription(content: str, most: int | None = None) -> dict[str, Any]:
 def test_what_was_promised_is_held_against_it(bundle: Any, promised: Any, said: str) -> None:
     assert check_notification(FULL, subscription("full-resource", 2)) == []
     assert any(said in problem for problem in check_notification(bundle, promised))
+
+
+@pytest.mark.requirement("R-073", "R-092")
+def test_a_handshake_says_the_status_that_its_subscription_has_on_its_channel() -> None:
+    pairs: tuple[tuple[ChannelType, ChannelType], ...] = (
+        ("rest-hook", "websocket"),
+        ("websocket", "rest-hook"),
+    )
+    for kind, other in pairs:
+        channel = replace(topic_channel("id-only"), type=kind)
+        bundle = json.loads(handshake_bundle(channel, events=0, base=BASE, now=NOW))
+        promised = subscription("id-only")
+        told = {
+            name: {**promised, "channel": {**promised["channel"], "type": name}} for name in (kind, other)
+        }
+        assert check_notification(bundle, told[kind]) == []
+        assert any("R-092" in problem for problem in check_notification(bundle, told[other]))
 
 
 def _examples() -> list[Path]:

@@ -23,6 +23,7 @@ from services.notifier.model import Status
 from services.notifier.subscriptions.admission import Admitted, admit
 from services.notifier.subscriptions.channels import EndpointPolicy
 from tests.notifying import classic, topical
+from tests.websockets import on_websocket
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 STRICT = EndpointPolicy(allow_http=False, allow_private=False)
@@ -82,7 +83,7 @@ def extended(url: str, **value: object) -> Callable[[Resource], Resource]:
         (element("criteria", "https://x.example/topic"), 422, "Subscription.criteria", "expected one of"),
         (element("end", "2026-01-01T00:00:00Z"), 422, "Subscription.end", "expected an instant ahead"),
         (element("status", "error"), 422, "Subscription.status", "requested or off"),
-        (channel("type", "email"), 422, "Subscription.channel.type", "expected rest-hook"),
+        (channel("type", "email"), 422, "Subscription.channel.type", "expected rest-hook or websocket"),
         (channel("endpoint", "http://provider.example/hook"), 422, "Subscription.channel.endpoint", "expected https"),
         (channel("endpoint", "ftp://provider.example"), 422, "Subscription.channel.endpoint", "absolute https URL"),
         (channel("endpoint", "https://u:p@provider.example"), 422, "Subscription.channel.endpoint", "channel.header"),
@@ -169,6 +170,30 @@ def test_criteria_that_will_not_be_honoured_are_named(criteria: str, said: str) 
     error = refused(element("criteria", criteria)(classic(HOOK)))
     assert error.status in {400, 422}
     assert [(i.expression, said in i.diagnostics) for i in error.issues] == [("Subscription.criteria", True)]
+
+
+@pytest.mark.requirement("R-160", "R-033")
+def test_a_websocket_is_for_a_topic_and_has_neither_endpoint_nor_headers() -> None:
+    found = admitted(on_websocket("stage=settled", max_count=7, heartbeat=60))
+    assert found.channel.type == "websocket"
+    assert (found.channel.endpoint, found.channel.headers) == ("", ())
+    assert (found.channel.batch_size, found.channel.heartbeat) == (7, 60)
+    error = refused(channel("endpoint", HOOK)(channel("header", ["a: b"])(on_websocket())))
+    assert error.status == 422
+    assert [(issue.code, issue.expression) for issue in error.issues] == [
+        ("not-supported", "Subscription.channel.endpoint"),
+        ("not-supported", "Subscription.channel.header"),
+    ]
+
+
+@pytest.mark.requirement("R-160")
+def test_criteria_that_are_a_search_are_not_told_over_a_websocket_and_it_says_why() -> None:
+    resource = classic(HOOK)
+    del resource["channel"]["endpoint"]
+    (issue,) = refused(channel("type", "websocket")(resource)).issues
+    assert (issue.code, issue.expression) == ("not-supported", "Subscription.channel.type")
+    assert "bind has no token" in issue.diagnostics
+    assert "a topic as criteria" in issue.diagnostics
 
 
 @pytest.mark.requirement("R-052", "R-059")

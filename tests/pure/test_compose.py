@@ -143,6 +143,9 @@ def _upstream(port: int, path: str) -> str | None:
         "/fhir/Basic/report-settled",
         "/fhir/SubscriptionTopic",
         "/fhir/SubscriptionTopic/report-settled",
+        "/fhir/Subscription/$get-ws-binding-token",
+        "/fhir/Subscription/a1/$get-ws-binding-token",
+        "/fhir/ws",
     ],
 )
 def test_the_gateway_takes_subscriptions_and_topics_to_the_notifiers(path: str) -> None:
@@ -162,6 +165,7 @@ def test_the_gateway_takes_subscriptions_and_topics_to_the_notifiers(path: str) 
         "/fhir/Group/a1",
         "/fhir/SearchParameter/stage",
         "/fhir/SubscriptionLike",
+        "/fhir/ws/x",
     ],
 )
 def test_the_gateway_takes_everything_else_to_the_publisher(path: str) -> None:

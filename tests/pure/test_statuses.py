@@ -1,4 +1,4 @@
-"""Every cell of the status machine: what each cause makes of each status, for both kinds; and the page that shows it."""
+"""Every cell of the status machine: what each cause makes of each status, however it is told; and the page that shows it."""
 
 from __future__ import annotations
 
@@ -7,69 +7,82 @@ from pathlib import Path
 
 import pytest
 
-from services.notifier.model import LaneState, Status, SubscriptionKind
+from services.notifier.model import LaneState, Manner, Status
 from services.notifier.record.lane import Lane
 from services.notifier.record.verdict import Delivered, Park, SwitchOff, Verdict
-from services.notifier.subscriptions.statuses import TABLE, Cause, asked, move, stays
+from services.notifier.subscriptions.statuses import EVERY, REST_HOOK, TABLE, Cause, asked, move, stays
 
 REQUESTED, ACTIVE, ERROR, OFF = Status
-HANDSHAKE, OPEN, PARKED, HELD = LaneState
+HANDSHAKE, OPEN, PARKED, HELD, UNBOUND = LaneState
 PAGE = Path(__file__).parents[2] / "docs" / "subscribing.md"
 
-# By hand, not from the table: cause, kind, then what becomes of: none, requested, active, error, off. `-`: never.
+# By hand, not from the table: cause, manner, then what becomes of: none, requested, active, error, off. `-`: never.
 CELLS = """
 REQUESTED     topic    requested requested requested requested requested
 REQUESTED     classic  active    active    active    active    active
+REQUESTED     websocket active   active    active    active    active
 SWITCHED_OFF  topic    off       off       off       off       off
 SWITCHED_OFF  classic  off       off       off       off       off
+SWITCHED_OFF  websocket off      off       off       off       off
 DELETED       topic    -         off       off       off       off
 DELETED       classic  -         off       off       off       off
+DELETED       websocket -        off       off       off       off
 GREETED       topic    -         active    -         -         -
 GREETED       classic  -         -         -         -         -
+GREETED       websocket -        -         -         -         -
 NOT_GREETED   topic    -         error     -         -         -
 NOT_GREETED   classic  -         -         -         -         -
+NOT_GREETED   websocket -        -         -         -         -
 EXHAUSTED     topic    -         -         error     error     -
 EXHAUSTED     classic  -         -         error     error     -
+EXHAUSTED     websocket -        -         -         -         -
 WELL_AGAIN    topic    -         -         -         active    -
 WELL_AGAIN    classic  -         -         -         active    -
+WELL_AGAIN    websocket -        -         -         -         -
 GONE          topic    -         -         off       off       -
 GONE          classic  -         -         off       off       -
+GONE          websocket -        -         -         -         -
 ENDED         topic    -         off       off       off       -
 ENDED         classic  -         off       off       off       -
+ENDED         websocket -        off       off       off       -
 TOO_LONG      topic    -         -         -         off       -
 TOO_LONG      classic  -         -         -         off       -
+TOO_LONG      websocket -        -         -         -         -
+ABANDONED     topic    -         -         -         -         -
+ABANDONED     classic  -         -         -         -         -
+ABANDONED     websocket -        -         off       -         -
 """
 BEFORE = (None, *Status)
 
 
-def cells() -> list[tuple[Cause, SubscriptionKind, Status | None, str]]:
+def cells() -> list[tuple[Cause, Manner, Status | None, str]]:
     out = []
     for line in CELLS.split("\n"):
         if line:
-            cause, kind, *after = line.split()
-            of: SubscriptionKind = "topic" if kind == "topic" else "classic"
+            cause, manner, *after = line.split()
+            (of,) = (each for each in EVERY if each == manner)
             out += [(Cause[cause], of, before, to) for before, to in zip(BEFORE, after, strict=True)]
     return out
 
 
 def test_every_cell_is_here() -> None:
-    assert len(cells()) == len(list(product(Cause, ("topic", "classic"), BEFORE)))
+    assert len(cells()) == len(list(product(Cause, EVERY, BEFORE)))
 
 
 @pytest.mark.requirement("R-070", "R-071", "R-072", "R-075", "R-076", "R-077")
-@pytest.mark.parametrize(("cause", "kind", "before", "after"), cells())
+@pytest.mark.parametrize(("cause", "manner", "before", "after"), cells())
 def test_a_cause_moves_a_status_as_it_should_or_not_at_all(
-    cause: Cause, kind: SubscriptionKind, before: Status | None, after: str
+    cause: Cause, manner: Manner, before: Status | None, after: str
 ) -> None:
     if after == "-":
         with pytest.raises(KeyError):
-            move(kind, before, cause)
+            move(manner, before, cause)
     else:
-        assert move(kind, before, cause).status == after
+        assert move(manner, before, cause).status == after
 
 
 def test_nothing_is_said_twice() -> None:
-    said = [(kind, before, row.cause) for row in TABLE for kind in row.kinds for before in row.before]
+    said = [(manner, before, row.cause) for row in TABLE for manner in row.manners for before in row.before]
     assert len(said) == len(set(said))
 
 
@@ -101,6 +114,7 @@ def test_a_client_asks_for_one_of_two_things_or_sends_back_what_it_read() -> Non
 def test_the_page_for_subscribers_shows_every_row() -> None:
     page = PAGE.read_text()
     for row in TABLE:
-        kind = "" if len(row.kinds) == 2 else f" ({row.kinds[0]})"
+        told = "rest-hook" if row.manners == REST_HOOK else ", ".join(row.manners)
+        manner = "" if row.manners == EVERY else f" ({told})"
         before = ", ".join("new" if each is None else f"`{each}`" for each in row.before)
-        assert f"| {before} | {row.cause}{kind} | `{row.to.status}` |" in page
+        assert f"| {before} | {row.cause}{manner} | `{row.to.status}` |" in page

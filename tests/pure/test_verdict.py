@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from services.notifier.model import Answer, Failure, SubscriptionKind
 from services.notifier.record.verdict import (
     Delivered,
+    Disconnected,
     GiveUp,
     Park,
     RetryLater,
@@ -19,6 +20,7 @@ from services.notifier.record.verdict import (
     failure_of,
     judge,
     judge_handshake,
+    judge_heartbeat,
     judge_resend,
 )
 
@@ -49,7 +51,12 @@ def test_everything_but_a_refusal_is_the_endpoints_fault(status: int) -> None:
     assert verdict(answered(status)) == RetryLater(5, refused=False)
 
 
-@pytest.mark.parametrize("failure", list(Failure))
+ON_WEBSOCKETS = {Failure.DISCONNECTED, Failure.REFUSED}
+GONE = Answer(None, Failure.DISCONNECTED, "the client closed the connection (1001)", 3)
+TOO_BIG = Answer(None, Failure.REFUSED, "the client closed the connection (1009)", 3)
+
+
+@pytest.mark.parametrize("failure", [each for each in Failure if each not in ON_WEBSOCKETS])
 def test_no_answer_is_the_endpoints_fault(failure: Failure) -> None:
     assert verdict(Answer(None, failure, "…", 3), retry=1) == RetryLater(15, refused=False)
 
@@ -80,6 +87,21 @@ def test_the_schedule_ends_in_a_parked_lane() -> None:
 def test_a_parked_classic_head_is_tried_every_six_hours() -> None:
     assert verdict(answered(500), kind="classic", retry=3) == Park(6 * 3600)
     assert verdict(answered(500), kind="classic", retry=40) == Park(6 * 3600)
+
+
+def test_a_client_that_goes_is_nobodys_fault_however_often_it_does() -> None:
+    assert verdict(GONE, retry=1000, size=7) == Disconnected()
+    assert judge_heartbeat(GONE, period=60) == judge_heartbeat(TOO_BIG, period=60) == Disconnected()
+    assert judge_resend(GONE, tries=9, retry=9, policy=POLICY, jitter=0.0) == Disconnected()
+
+
+def test_a_client_that_goes_because_of_a_message_refuses_it_with_the_next_connection_again_or_not() -> None:
+    assert [verdict(TOO_BIG, size=4, refusals=n) for n in range(3)] == [
+        Disconnected(refused=True),
+        Disconnected(refused=True),
+        Split(),
+    ]
+    assert verdict(TOO_BIG, refusals=2) == GiveUp(f"refused 3 times: {TOO_BIG.said}")
 
 
 def test_gone_switches_off() -> None:

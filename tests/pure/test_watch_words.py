@@ -48,6 +48,12 @@ def test_times() -> None:
         (replace(IDLE, lane="held", status="error"), "held: its client must set it to requested"),
         (replace(IDLE, lane="held", status="off", owed=3), "off: its client must set it to requested"),
         (replace(IDLE, lane=None, status="deleted"), "deleted"),
+        (
+            replace(IDLE, lane="unbound", owed=3, binding_since=NOW),
+            "no client bound since 2026-03-01 12:00:00 UTC",
+        ),
+        (replace(IDLE, binding_since=NOW), "a client is bound since 2026-03-01 12:00:00 UTC, owes nothing"),
+        (replace(IDLE, binding_since=NOW, owed=1, next_due=NOW), "due now"),
     ],
 )
 def test_what_a_lane_does(view: SubscriptionView, said: str) -> None:

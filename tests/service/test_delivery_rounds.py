@@ -59,6 +59,16 @@ async def test_every_step_is_woken_by_the_one_before(
         await eventually(partial(count_of, receiver, 2 * 23), within=5)
 
 
+async def test_lanes_that_wait_for_room_at_their_endpoint_get_it_as_soon_as_there_is_some(
+    database_urls: tuple[str, str], receiver: Receiver
+) -> None:
+    async with notifying(*database_urls, **NEVER, endpoint_lanes=2) as running:
+        for _ in range(12):
+            await running.subscribe(topical(receiver.url, max_count=1))
+        await running.publish(*["c1"] * 20)
+        await eventually(partial(count_of, receiver, 240), within=15)
+
+
 async def test_a_short_wait_is_not_lengthened_by_looking_seldom(
     database_urls: tuple[str, str], receiver: Receiver
 ) -> None:

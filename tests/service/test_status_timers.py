@@ -20,6 +20,7 @@ from services.principal import LOCAL
 from tests.clock import ManualClock
 from tests.notifier_store import BASE, NotifierStore, notifier_store
 from tests.notifying import topical
+from tests.websockets import on_websocket
 
 DAY = 86_400.0
 
@@ -31,8 +32,8 @@ async def store(database_urls: tuple[str, str], clock: ManualClock) -> AsyncIter
         yield opened
 
 
-def timers(store: NotifierStore, in_error: int = 30, when_off: int = 90) -> StatusTimers:
-    return StatusTimers(store.database, store.clock, Patience.of_days(in_error, when_off))
+def timers(store: NotifierStore, in_error: int = 30, when_off: int = 90, unbound: int = 30) -> StatusTimers:
+    return StatusTimers(store.database, store.clock, Patience.of_days(in_error, when_off, unbound))
 
 
 async def run(store: NotifierStore, **days: int) -> None:
@@ -89,6 +90,38 @@ async def test_thirty_days_in_error_turn_it_off_with_everything_still_owed(
     assert (lane.state, lane.due_at, lane.next_number, lane.last_number) == (LaneState.HELD, None, 1, 2)
     assert await store.take_in(0, 2, [3], made.id) == 0, "off: nothing more is numbered"
     assert await trail(store) == [("vbpr", "subscription-off", "turned off after 30 days in error")]
+
+
+async def on_websocket_since(store: NotifierStore, clock: ManualClock) -> str:
+    """Make a Subscription on a websocket, unbound since now by the test's clock; return its id."""
+    policy = EndpointPolicy(allow_http=False, allow_private=False)
+    asked = admit(on_websocket(), base_url=BASE, policy=policy, now=clock.now())
+    made = await SubscriptionStore(store.database, clock).create(LOCAL, asked)
+    await store.set_lane(made.id, binding_since=clock.now())
+    return made.id
+
+
+async def test_thirty_days_without_a_client_turn_it_off_with_everything_still_owed(
+    store: NotifierStore, clock: ManualClock
+) -> None:
+    waits, bound = await on_websocket_since(store, clock), await on_websocket_since(store, clock)
+    await store.set_lane(bound, state=LaneState.OPEN, holder="a process")
+    await store.take_in(0, 0, [1, 2], waits, bound)
+    await clock.advance(30 * DAY - 1)
+    await run(store)
+    assert (await look(store, waits)).status is Status.ACTIVE
+    await clock.advance(2)
+    await run(store, unbound=0)
+    assert (await look(store, waits)).status is Status.ACTIVE, "0: never"
+    await run(store)
+    found = await look(store, waits)
+    assert (found.status, found.error) == (Status.OFF, "turned off after 30 days without a client")
+    lane = await store.lane(waits)
+    assert (lane.state, lane.next_number, lane.last_number) == (LaneState.HELD, 1, 2)
+    assert (await look(store, bound)).status is Status.ACTIVE
+    await clock.advance(91 * DAY)
+    await run(store)
+    assert [number for number, _ in await given_up(store)] == [1, 2]
 
 
 async def test_a_parked_lane_that_fails_again_is_no_younger_for_it(

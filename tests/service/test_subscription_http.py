@@ -157,7 +157,7 @@ async def test_a_condition_is_kept_or_refused_never_passed_over(running: Notifyi
     )
     assert (await ask(running, "PUT", path, sent, If_None_Match='W/"1"'))[0] == 400
     status, found, _ = await ask(running, "POST", "/Subscription", sent, If_None_Exist=f"url={HOOK}")
-    assert (status, found["issue"][0]["code"]) == (400, "not-supported")
+    assert (status, found["issue"][0]["code"]) == (412, "not-supported")
     assert await ids(running, f"url={HOOK}") == {"mine"}
     assert (await ask(running, "DELETE", path, If_Match='W/"7"'))[0] == 412
     assert (await ask(running, "GET", path))[0] == 200

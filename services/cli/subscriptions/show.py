@@ -12,8 +12,14 @@ HEADINGS = ("id", "status", "asks for", "endpoint")
 
 def row(subscription: Mapping[str, Any]) -> tuple[str, ...]:
     """Return a row of the list."""
-    endpoint = subscription["channel"].get("endpoint", "")
+    endpoint = told_at(subscription)
     return subscription["id"], subscription["status"], asks(subscription), endpoint
+
+
+def told_at(subscription: Mapping[str, Any]) -> str:
+    """Return the endpoint, or `websocket`, which has none."""
+    channel = subscription["channel"]
+    return str(channel.get("endpoint") or channel["type"])
 
 
 def asks(subscription: Mapping[str, Any]) -> str:
@@ -32,7 +38,7 @@ def details(subscription: Mapping[str, Any], standing: Mapping[str, Any]) -> lis
         ("id", subscription["id"]),
         ("status", subscription["status"]),
         ("asks for", asks(subscription)),
-        ("endpoint", channel.get("endpoint", "")),
+        ("endpoint", told_at(subscription)),
         ("payload", " ".join([channel.get("payload", "none"), *level])),
         ("headers", ", ".join(header.partition(":")[0] for header in channel.get("header", []))),
         ("ends", subscription.get("end", "")),
@@ -45,8 +51,12 @@ def details(subscription: Mapping[str, Any], standing: Mapping[str, Any]) -> lis
 
 def became(subscription: Mapping[str, Any]) -> str:
     """Return what became of one that was asked for, and what to do about it."""
-    name, endpoint = f"Subscription/{subscription['id']}", subscription["channel"].get("endpoint", "")
+    name, endpoint = f"Subscription/{subscription['id']}", told_at(subscription)
     match subscription["status"]:
+        case "active" if endpoint == "websocket":
+            return (
+                f"{name} is active: its client gets a token with $get-ws-binding-token, connects and binds."
+            )
         case "active":
             return f"{name} is active: reports go to {endpoint} from now on."
         case "requested":

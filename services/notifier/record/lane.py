@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from services.notifier.model import LaneState
-from services.notifier.record.verdict import Delivered, GiveUp, Park, RetryLater, Split, SwitchOff, Verdict
+from services.notifier.record.verdict import (
+    Delivered,
+    Disconnected,
+    GiveUp,
+    Park,
+    RetryLater,
+    Split,
+    SwitchOff,
+    Verdict,
+)
 
 AHEAD = 16
 """Batches a lane may send before their record; a kill repeats no more than these, in order.
@@ -84,7 +93,7 @@ class Lane:
             first = last + 1
         return out
 
-    def after(self, verdict: Verdict, first: int, last: int) -> Lane:
+    def after(self, verdict: Verdict, first: int, last: int) -> Lane:  # noqa: PLR0911  # one line a verdict
         """Return the lane as the verdict on batch `first`…`last` leaves it."""
         match verdict:
             case Delivered() | GiveUp():
@@ -100,6 +109,8 @@ class Lane:
                 return replace(self, state=LaneState.PARKED, retry=self.retry + 1)
             case SwitchOff():
                 return replace(self, state=LaneState.HELD)
+            case Disconnected(refused=refused):
+                return replace(self, state=LaneState.UNBOUND, refusals=self.refusals + refused)
 
 
 def idle_until(now: datetime, resend_due_at: datetime | None, heartbeat: int | None) -> datetime | None:

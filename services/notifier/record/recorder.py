@@ -47,7 +47,8 @@ async def record_in(
     await _lock_counters(connection, [turn for turn in turns if turn.status is Status.OFF])
     now, held = await _held(connection, database, clock, turns)
     mine = [turn for turn in turns if turn.lane.claim == held.get(turn.lane.subscription, _GONE).claim]
-    if lost := len(turns) - len(mine):
+    # Whoever binds a websocket anew takes its lane: that is no lease that ran out.
+    if lost := _of_endpoints(turns) - _of_endpoints(mine):
         metrics.LEASES_LOST.inc(lost)
         log.warning("leases_lost", turns=lost)
     kept = [turn for turn in mine if not held[turn.lane.subscription].has(turn)]
@@ -69,15 +70,25 @@ async def record_in(
     return mine
 
 
+def _of_endpoints(turns: Sequence[Turn]) -> int:
+    return sum(turn.channel.type == "rest-hook" for turn in turns)
+
+
 @dataclass(frozen=True, slots=True)
 class _Held:
     """What a lane's row says under its lock: others write these while it is leased."""
 
     claim: str | None
+    state: str
     next_number: int
     last_number: int
     due_at: datetime | None
     resend_due_at: datetime | None
+
+    @property
+    def unbound(self) -> bool:
+        """Tell whether the client of its websocket went while the turn was under way."""
+        return self.state == LaneState.UNBOUND
 
     def has(self, turn: Turn) -> bool:
         """Tell whether a turn is this lane's past already."""
@@ -89,7 +100,7 @@ class _Held:
         return replace(self, resend_due_at=resends[name]) if name in resends else self
 
 
-_GONE = _Held(None, 0, 0, None, None)
+_GONE = _Held(None, "", 0, 0, None, None)
 
 
 _COUNTERS = hot(
@@ -98,12 +109,13 @@ _COUNTERS = hot(
 _STOP_NUMBERING = hot("UPDATE counter SET numbering = false WHERE subscription_id {ids}")
 _LANES = hot(
     """
-    SELECT subscription_id, claim_id, next_number, last_number, due_at, resend_due_at, {now} AS now FROM lane
+    SELECT subscription_id, claim_id, state, next_number, last_number, due_at, resend_due_at, {now} AS now FROM lane
     WHERE subscription_id {ids} ORDER BY subscription_id {lock}
     """,
     [
         sa.column("subscription_id"),
         sa.column("claim_id"),
+        sa.column("state"),
         sa.column("next_number"),
         sa.column("last_number"),
         sa.column("due_at", UtcDateTime()),
@@ -131,7 +143,7 @@ async def _held(
     for row in rows:
         now = row.now
         held[row.subscription_id] = _Held(
-            row.claim_id, row.next_number, row.last_number, row.due_at, row.resend_due_at
+            row.claim_id, row.state, row.next_number, row.last_number, row.due_at, row.resend_due_at
         )
     return now, held
 
@@ -172,7 +184,7 @@ def _due(turn: Turn, now: datetime, held: _Held) -> datetime | None:
     """Return when the lane is due again, `None` when there is nothing to do."""
     if turn.goes_on is not None:
         return held.due_at  # when the lease runs out
-    if turn.asleep:
+    if turn.asleep or held.unbound:
         return None
     if turn.wait is not None:
         return now + timedelta(seconds=turn.wait)
@@ -189,9 +201,11 @@ def _moved(turn: Turn, now: datetime, held: _Held) -> dict[str, Any]:
     lane, answer = turn.lane, turn.last_answer
     due = _due(turn, now, held)
     failed = answer if answer is not None and not answer.delivered else None
+    if lane.state is LaneState.UNBOUND and lane.refusals == 0:
+        failed = None  # a client that went is no failure, and nobody is at fault
     return {
         "of": lane.subscription,
-        "to_state": lane.state.value,
+        "to_state": held.state if held.unbound else lane.state.value,
         "to_next_number": lane.next_number,
         "to_plan_first": lane.plan_first,
         "to_plan_last": lane.plan_last,

@@ -71,7 +71,15 @@ class SwitchOff:
     """The endpoint is gone for good (410); what is owed stays owed."""
 
 
-Verdict: TypeAlias = Delivered | RetryLater | Split | GiveUp | Park | SwitchOff
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The websocket is gone: the lane waits for a client to bind again, with everything still owed."""
+
+    refused: bool = False
+    """Its client ended it because of the message."""
+
+
+Verdict: TypeAlias = Delivered | RetryLater | Split | GiveUp | Park | SwitchOff | Disconnected
 
 
 def judge(
@@ -92,7 +100,9 @@ def judge(
         return Delivered()
     if answer.status == GONE:
         return SwitchOff()
-    if answer.status in MESSAGE_FAULTS:
+    if answer.failure is Failure.DISCONNECTED:
+        return Disconnected()
+    if answer.status in MESSAGE_FAULTS or answer.failure is Failure.REFUSED:
         return _refused(answer, size=size, refusals=refusals, policy=policy, jitter=jitter)
     if retry < len(policy.schedule):
         scheduled = policy.schedule[retry]
@@ -102,7 +112,7 @@ def judge(
 
 def judge_resend(
     answer: Answer, *, tries: int, retry: int, policy: RetryPolicy, jitter: float
-) -> Delivered | RetryLater | GiveUp:
+) -> Delivered | RetryLater | GiveUp | Disconnected:
     """Return what an answer means for a number that is sent again.
 
     `tries` counts the failed tries of this resend, `retry` those of its lane's resends since one was taken. A
@@ -112,7 +122,9 @@ def judge_resend(
         return Delivered()
     if answer.status == GONE:
         return GiveUp(f"sent again, and refused for good: {answer.said}")
-    refused = answer.status in MESSAGE_FAULTS
+    if answer.failure is Failure.DISCONNECTED:
+        return Disconnected()
+    refused = answer.status in MESSAGE_FAULTS or answer.failure is Failure.REFUSED
     if tries + 1 >= policy.refusal_tries if refused else tries >= len(policy.schedule):
         return GiveUp(f"sent again {tries + 1} times, and never taken: {answer.said}")
     scheduled = policy.schedule[min(retry, len(policy.schedule) - 1)]
@@ -128,15 +140,19 @@ def judge_handshake(answer: Answer, *, tries: int, policy: RetryPolicy) -> Deliv
     return Park(None)
 
 
-def judge_heartbeat(answer: Answer, *, period: float) -> Delivered | RetryLater | SwitchOff:
+def judge_heartbeat(answer: Answer, *, period: float) -> Delivered | RetryLater | SwitchOff | Disconnected:
     """Return what an answer means for a heartbeat: another one follows after its period, unless the endpoint is gone."""
     if answer.delivered:
         return Delivered()
+    if answer.failure in {Failure.DISCONNECTED, Failure.REFUSED}:
+        return Disconnected()
     return SwitchOff() if answer.status == GONE else RetryLater(period, refused=False)
 
 
 def _refused(answer: Answer, *, size: int, refusals: int, policy: RetryPolicy, jitter: float) -> Verdict:
     if refusals + 1 < policy.refusal_tries:
+        if answer.failure is Failure.REFUSED:
+            return Disconnected(refused=True)
         scheduled = policy.schedule[min(refusals, len(policy.schedule) - 1)]
         return RetryLater(_wait(scheduled, answer.retry_after, policy, jitter), refused=True)
     if size > 1:
@@ -151,7 +167,7 @@ def _wait(scheduled: float, asked: float | None, policy: RetryPolicy, jitter: fl
     return max(wait, min(asked, wait + policy.retry_after))
 
 
-def outcome_of(verdict: Verdict) -> str:
+def outcome_of(verdict: Verdict) -> str:  # noqa: PLR0911  # one line a verdict
     """Return the verdict's name in the attempt table and in metrics."""
     match verdict:
         case Delivered():
@@ -166,6 +182,8 @@ def outcome_of(verdict: Verdict) -> str:
             return "parked"
         case SwitchOff():
             return "off"
+        case Disconnected():
+            return "unbound"
 
 
 def failure_of(status: int) -> Failure:

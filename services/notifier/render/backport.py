@@ -24,10 +24,14 @@ _REQUESTS = {"create": ("POST", "201"), "update": ("PUT", "200"), "delete": ("DE
 
 
 def handshake_bundle(channel: Channel, *, events: int, base: str, now: datetime) -> bytes:
-    """Return the handshake Bundle: no event, status `requested` (R-092, R-093)."""
+    """Return the handshake Bundle: no event, status `requested` (R-092, R-093).
+
+    On a websocket nothing waits for a handshake: its Subscription was `active` before its client bound (R-160).
+    """
     name = f"{channel.subscription}_handshake-{channel.version}"
+    is_now = Status.ACTIVE if channel.type == "websocket" else Status.REQUESTED
     status = status_parameters(
-        channel, kind="handshake", status=Status.REQUESTED, events=events, owed=(), name=name, base=base
+        channel, kind="handshake", status=is_now, events=events, owed=(), name=name, base=base
     )
     return orjson.dumps(history_bundle([status_entry(channel, status, base)], now))
 

@@ -8,6 +8,7 @@ claims     due lanes leased, with their plan fixed in the same statement
 resends    what may be sent again, after that
 leases     what this process holds, begun anew by the heartbeat
 notices    PostgreSQL's LISTEN, as a wake-up
+client     also what a sender asks of the websockets of its process, which `websocket` keeps
 worker     a claimed lane's batches, one request at a time, in order
 delivery   the loops: claim, heartbeat, record
 """

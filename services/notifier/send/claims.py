@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from services.clock import Clock
 from services.database import Connection, Database
 from services.notifier import tables as t
-from services.notifier.hot import hot, listed, moment
+from services.notifier.hot import Hot, hot, listed, moment
 from services.notifier.model import Batch, Channel, LaneState, Resend
 from services.notifier.record.lane import AHEAD, LONG, Lane
 from services.notifier.send.bodies import Bodies
+from services.notifier.send.endpoints import WEBSOCKET
 from services.notifier.send.gaps import at_gap, step_over
 from services.notifier.send.latest import keep_skipped
 from services.notifier.send.loading import load
@@ -51,6 +52,10 @@ class Room:
     """Endpoints that have no room for another lane."""
     at: Callable[[str], int]
     """Room of one endpoint."""
+    bound: int = 0
+    """Lanes whose client has a websocket of this process; none but its own are leased."""
+    holder: str = ""
+    """The process, as it is named in those lanes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,10 @@ async def claim_in(
         "retries": max(0, room.retries),
         "full": listed(connection, room.full),
     }
-    rows = (await connection.execute(_DUE.of(connection), now | wanted)).all()
+    due = _DUE
+    if room.bound > 0:
+        due, wanted = _DUE_AND_BOUND, wanted | {"bound": room.bound, "holder": room.holder}
+    rows = (await connection.execute(due.of(connection), now | wanted)).all()
     if not rows:
         return []
     lanes = _planned([(_lane(row, claim_id), row.batch_size) for row in rows], room)
@@ -145,7 +153,7 @@ async def extend(database: Database, clock: Clock, claimed: Sequence[Claimed], *
     async with database.write() as connection:
         rows = await connection.execute(
             sa.update(lane)
-            .where(holds)
+            .where(holds, lane.c.state != LaneState.UNBOUND)
             .values(due_at=database.after(clock, lease))
             .returning(lane.c.subscription_id)
         )
@@ -153,34 +161,49 @@ async def extend(database: Database, clock: Clock, claimed: Sequence[Claimed], *
 
 
 async def release_all(database: Database, clock: Clock) -> None:
-    """End every lease; for a process that knows that it is the only one."""
+    """End every lease, and the bindings of every websocket; for a process that knows that it is the only one."""
     lane = t.lane
+    now = database.now(clock)
+    unbound = {"state": LaneState.UNBOUND, "holder": None, "endpoint": WEBSOCKET, "binding_since": now}
     async with database.write() as connection:
         await connection.execute(
             sa.update(lane)
             .where(lane.c.claim_id.is_not(None))
-            .values(claim_id=None, due_at=database.now(clock))
+            .values(claim_id=None, due_at=sa.case((lane.c.state != LaneState.UNBOUND, now)))
+        )
+        await connection.execute(
+            sa.update(lane).where(lane.c.holder.is_not(None)).values(due_at=None, **unbound)
         )
 
 
 _LONGEST_DUE = """
     SELECT subscription_id FROM lane
-    WHERE due_at <= {{now}} AND retry {retry} AND endpoint {{not_full}} ORDER BY due_at LIMIT :{most}
+    WHERE due_at <= {{now}} AND {which} AND endpoint {{not_full}} ORDER BY due_at LIMIT :{most}
 """
-_FRESH = _LONGEST_DUE.format(retry="= 0", most="fresh")
-_RETRIES = _LONGEST_DUE.format(retry="> 0", most="retries")
-_DUE = hot(
-    """
-    SELECT subscription_id, endpoint, state, next_number, last_number, batch_size, plan_first, plan_last,
-           plan_size, retry, refusals, resend_retry, COALESCE(resend_due_at <= {now}, false) AS resends
-    FROM lane WHERE subscription_id {due} {lock}
-    """,
-    sqlite={"due": f"IN (SELECT * FROM ({_FRESH}) UNION ALL SELECT * FROM ({_RETRIES}))"},
-    postgresql={
-        # Arrays are made once, whatever the plan: a subquery that is evaluated again finds more than its limit.
-        "due": f"= ANY(ARRAY({_FRESH} FOR UPDATE SKIP LOCKED) || ARRAY({_RETRIES} FOR UPDATE SKIP LOCKED))"
-    },
+_KINDS = (
+    _LONGEST_DUE.format(which="retry = 0 AND holder IS NULL", most="fresh"),
+    _LONGEST_DUE.format(which="retry > 0 AND holder IS NULL", most="retries"),
+    _LONGEST_DUE.format(which="holder = :holder", most="bound"),
 )
+
+
+def _due(kinds: Sequence[str]) -> Hot:
+    """Return the statement that finds, and locks, the lanes of these kinds that have been due longest."""
+    return hot(
+        """
+        SELECT subscription_id, endpoint, state, next_number, last_number, batch_size, plan_first, plan_last,
+               plan_size, retry, refusals, resend_retry, COALESCE(resend_due_at <= {now}, false) AS resends
+        FROM lane WHERE subscription_id {due} {lock}
+        """,
+        sqlite={"due": f"IN ({' UNION ALL '.join(f'SELECT * FROM ({kind})' for kind in kinds)})"},
+        postgresql={
+            # Arrays are made once, whatever the plan: a subquery that is evaluated again finds more than its limit.
+            "due": f"= ANY({' || '.join(f'ARRAY({kind} FOR UPDATE SKIP LOCKED)' for kind in kinds)})"
+        },
+    )
+
+
+_DUE, _DUE_AND_BOUND = _due(_KINDS[:2]), _due(_KINDS)
 _LEASE = hot(
     """
     UPDATE lane SET claim_id = :claim, due_at = {lease_ends},

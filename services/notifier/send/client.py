@@ -32,6 +32,36 @@ class HookClient(Protocol):
         """Close every connection."""
 
 
+class SocketClient(Protocol):
+    """What a sender needs of websockets: those of this process, and a try on one whose outcome is a value."""
+
+    @property
+    def holder(self) -> str:
+        """What this process is called in the lanes bound to its connections."""
+
+    @property
+    def bound(self) -> bool:
+        """Whether any lane is bound to a connection of this process."""
+
+    @property
+    def others(self) -> bool:
+        """Whether other processes have websockets too, as far as is known."""
+
+    async def send(self, endpoint: str, subscription: str, request: Request) -> Answer:
+        """Try once within `request.deadline`, on the connection the lane's endpoint names."""
+
+
+class NoSockets:
+    """A process without websockets."""
+
+    holder = ""
+    bound = others = False
+
+    async def send(self, endpoint: str, subscription: str, request: Request) -> Answer:  # noqa: ARG002  # there is none
+        """Answer that there is no connection."""
+        return Answer(None, Failure.DISCONNECTED, "no client is connected here", 0)
+
+
 class RestHookClient:
     """Keep-alive connections to all endpoints of one process."""
 

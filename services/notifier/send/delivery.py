@@ -13,7 +13,7 @@ from services.notifier.record.recorder import record, record_in
 from services.notifier.record.turn import Turn
 from services.notifier.send.claims import Claimed, Room, Terms, claim_in, extend
 from services.notifier.send.notices import announce
-from services.notifier.send.worker import Deliverer, Sender
+from services.notifier.send.worker import Deliverer, Pool, Sender, pool_of
 from services.wakeup import Wakeup
 
 DRAIN_SECONDS = 25.0
@@ -50,7 +50,7 @@ class Outgoing:
         if room is not None:
             self.claimed = await self._delivery.claim(self.connection, room)
         self.left_some = room is None or bool(room.full) or ran_out(room, self.claimed)
-        if self.left_some:
+        if self.left_some or self._delivery.sockets.others:
             await announce(self.connection)
 
 
@@ -74,6 +74,7 @@ class Delivery:
         self._database = database
         self._clock = clock
         self._leases = sender.leases
+        self.sockets = sender.sockets
         self._owed = owed
         self._turns: list[Turn] = []
         self._ending = False
@@ -197,10 +198,11 @@ class Delivery:
 
 def ran_out(room: Room, claimed: Sequence[Claimed]) -> bool:
     """Tell whether lanes may be due still: some kind of room ran out, rather than the lanes that were due."""
-    retries = sum(each.lane.retry > 0 for each in claimed)
+    taken = Counter(pool_of(each.lane) for each in claimed)
     used = Counter(each.lane.endpoint for each in claimed)
     return (
-        len(claimed) - retries >= room.fresh
-        or retries >= room.retries
+        taken[Pool.FRESH] >= room.fresh
+        or taken[Pool.RETRIES] >= room.retries
+        or 0 < room.bound <= taken[Pool.BOUND]
         or any(count >= room.at(endpoint) for endpoint, count in used.items())
     )

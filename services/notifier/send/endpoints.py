@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import urlsplit
 
 from services.clock import Clock
@@ -16,8 +17,18 @@ _FORGET_ABOVE = 10_000
 """Endpoints remembered as failing; more are forgotten, which costs each one probe too many."""
 
 
+WEBSOCKET: Final = "websocket:"
+"""What the endpoint of a websocket's lane begins with. The id of the connection follows, while a client is bound."""
+
+
+ON_ONE_CONNECTION: Final = 4
+"""Lanes that may send on one websocket at once: all that they send stands in line on it, under each one's deadline."""
+
+
 def endpoint_of(url: str) -> str:
-    """Return what lanes share: scheme, host and port of an endpoint's URL."""
+    """Return what lanes share: scheme, host and port of an endpoint's URL; of a websocket, which has none, no one's."""
+    if not url:
+        return WEBSOCKET
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
@@ -45,6 +56,8 @@ class Endpoints:
     def room(self, endpoint: str) -> int:
         """Return how many more lanes may start on it; an endpoint that fails is probed by one."""
         most = 1 if endpoint in self._failing else self.at_a_time
+        if endpoint.startswith(WEBSOCKET):
+            most = min(most, ON_ONE_CONNECTION)
         return most - self._running[endpoint]
 
     def full(self) -> list[str]:

@@ -26,7 +26,7 @@ AROUND_BUNDLE, AROUND_REPORT = 4096, 1536
 """Most bytes of a notification Bundle besides its reports: in all, and for each event."""
 
 _CHANNELS = hot("""
-    SELECT id AS subscription_id, kind, status, endpoint, mime, content, criteria, headers, timeout,
+    SELECT id AS subscription_id, kind, status, channel, endpoint, mime, content, criteria, headers, timeout,
            heartbeat, latest_only, version AS subscription_version
     FROM subscription WHERE id {ids}
 """)
@@ -254,4 +254,5 @@ def channel_of(row: Any) -> Channel:
         version=row.subscription_version,
         heartbeat=row.heartbeat,
         latest_only=row.latest_only,
+        type=row.channel,
     )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 
 from services import logs, metrics
 from services.clock import Clock
 from services.notifier.model import Answer, Batch, LaneState, Request, Resend
-from services.notifier.record.lane import AHEAD
+from services.notifier.record.lane import AHEAD, Lane
 from services.notifier.record.turn import Resent, Tried, Turn
 from services.notifier.record.verdict import (
     MESSAGE_FAULTS,
     Delivered,
+    Disconnected,
     GiveUp,
     Park,
     RetryLater,
@@ -27,8 +30,8 @@ from services.notifier.record.verdict import (
 )
 from services.notifier.render import render_batch, render_handshake, render_heartbeat
 from services.notifier.send.claims import Claimed, Room
-from services.notifier.send.client import HookClient
-from services.notifier.send.endpoints import Endpoints
+from services.notifier.send.client import HookClient, NoSockets, SocketClient
+from services.notifier.send.endpoints import WEBSOCKET, Endpoints
 from services.notifier.send.leases import Leases
 from services.notifier.subscriptions.statuses import Cause, move
 
@@ -50,6 +53,7 @@ class Sender:
     leases: Leases
     endpoints: Endpoints
     stopping: Callable[[], bool]
+    sockets: SocketClient = field(default_factory=NoSockets)
 
     async def take_turn(
         self, claimed: Claimed, slots: asyncio.Semaphore, hand_in: Callable[[Turn], None]
@@ -118,11 +122,12 @@ class Sender:
         request = render_heartbeat(
             turn.channel, events=turn.lane.last_number, base=self.base, now=at, deadline=self.deadline
         )
-        answer = await self._try(request, turn.lane.endpoint)
+        answer = await self._try(request, turn.lane)
         verdict = judge_heartbeat(answer, period=turn.channel.heartbeat or 0)
         turn.tries.append(Tried(dict(request.headers)["webhook-id"], 0, 0, at, answer, verdict))
         if isinstance(verdict, SwitchOff):
             _moved(turn, Cause.GONE)
+        if isinstance(verdict, SwitchOff | Disconnected):
             turn.asleep = True
             turn.lane = turn.lane.after(verdict, 0, 0)
 
@@ -145,7 +150,7 @@ class Sender:
             deadline=self.deadline,
         )
         at = self.clock.now()
-        answer = await self._try(request, turn.lane.endpoint)
+        answer = await self._try(request, turn.lane)
         verdict = judge_handshake(answer, tries=turn.lane.retry, policy=self.policy)
         turn.tries.append(Tried(dict(request.headers)["webhook-id"], 0, 0, at, answer, verdict))
         match verdict:
@@ -163,7 +168,7 @@ class Sender:
     async def _send(self, turn: Turn, batch: Batch) -> bool:
         at = self.clock.now()
         request = render_batch(turn.channel, batch, base=self.base, now=at, deadline=self.deadline)
-        answer = await self._try(request, turn.lane.endpoint)
+        answer = await self._try(request, turn.lane)
         verdict = judge(
             answer,
             kind=turn.channel.kind,
@@ -192,6 +197,8 @@ class Sender:
             case SwitchOff():
                 _moved(turn, Cause.GONE)
                 turn.asleep = True
+            case Disconnected():
+                turn.asleep = True
             case _:
                 pass  # a split batch goes on at once, under the next claim
         return False
@@ -199,20 +206,28 @@ class Sender:
     async def _send_again(self, turn: Turn, resend: Resend) -> bool:
         at, batch = self.clock.now(), resend.batch
         request = render_batch(turn.channel, batch, base=self.base, now=at, deadline=self.deadline)
-        answer = await self._try(request, turn.lane.endpoint)
+        answer = await self._try(request, turn.lane)
         failed = 0 if turn.resent else turn.lane.resend_retry or 0
         verdict = judge_resend(
             answer, tries=resend.tries, retry=failed, policy=self.policy, jitter=self.clock.random()
         )
+        if isinstance(verdict, Disconnected):
+            # What was to be sent again still is, to whoever binds next.
+            turn.tries.append(Tried(batch.webhook_id, 0, 0, at, answer, verdict))
+            turn.lane, turn.asleep = turn.lane.after(verdict, 0, 0), True
+            return False
         turn.resent.append(
             Resent(Tried(batch.webhook_id, batch.first, batch.last, at, answer, verdict), verdict)
         )
         return not isinstance(verdict, RetryLater)
 
-    async def _try(self, request: Request, endpoint: str) -> Answer:
-        answer = await self.client.send(request)
-        # A refused message says nothing against its endpoint.
-        self.endpoints.answered(endpoint, well=answer.delivered or answer.status in MESSAGE_FAULTS)
+    async def _try(self, request: Request, lane: Lane) -> Answer:
+        if on_websocket(lane):
+            answer = await self.sockets.send(lane.endpoint, lane.subscription, request)
+        else:
+            answer = await self.client.send(request)
+            # A refused message says nothing against its endpoint.
+            self.endpoints.answered(lane.endpoint, well=answer.delivered or answer.status in MESSAGE_FAULTS)
         metrics.ATTEMPT_SECONDS.observe(answer.milliseconds / 1000)
         metrics.ATTEMPTS.labels("delivered" if answer.delivered else str(answer.failure)).inc()
         return answer
@@ -220,7 +235,12 @@ class Sender:
 
 def _moved(turn: Turn, cause: Cause) -> None:
     """Have the Subscription moved as the table says, when the turn is recorded."""
-    turn.status = move(turn.channel.kind, turn.channel.status, cause).status
+    turn.status = move(turn.channel.manner, turn.channel.status, cause).status
+
+
+def on_websocket(lane: Lane) -> bool:
+    """Tell whether a lane is sent for on a websocket."""
+    return lane.endpoint.startswith(WEBSOCKET)
 
 
 def _owes(turn: Turn) -> bool:
@@ -232,6 +252,23 @@ async def _recorded(turn: Turn) -> bool:
     return turn.goes_on is not None and await turn.goes_on
 
 
+class Pool(Enum):
+    """Lanes that share room."""
+
+    FRESH = auto()
+    """They have not failed."""
+    RETRIES = auto()
+    BOUND = auto()
+    """They have a client on a websocket here."""
+
+
+def pool_of(lane: Lane) -> Pool:
+    """Return which lanes a lane shares room with."""
+    if on_websocket(lane):
+        return Pool.BOUND
+    return Pool.RETRIES if lane.retry else Pool.FRESH
+
+
 LEASED_AHEAD = 4
 """Lanes leased for each one that sends: while some are recorded and others leased, there are still some to send for."""
 
@@ -239,8 +276,9 @@ LEASED_AHEAD = 4
 class Deliverer:
     """Keeps lanes sending, and hands turns to the recorder.
 
-    Up to `workers` requests at a time for lanes that have not failed, and half as many for those that have: two
-    pools, so that neither waits for the other. Those that have failed are not leased ahead, for most wait long.
+    Up to `workers` requests at a time for lanes that have not failed, half as many for those that have, and as many
+    as for the first on websockets: three pools, so that none waits for another. Those that have failed are not
+    leased ahead, for most wait long.
     """
 
     def __init__(
@@ -255,6 +293,7 @@ class Deliverer:
         self._retries = max(1, workers // 2)
         self._fresh_slots = asyncio.Semaphore(workers)
         self._retry_slots = asyncio.Semaphore(self._retries)
+        self._socket_slots = asyncio.Semaphore(workers)
         self._finished = finished
         self._running: dict[asyncio.Task[None], Claimed] = {}
         self._look = look
@@ -270,15 +309,20 @@ class Deliverer:
     @contextlib.contextmanager
     def room(self) -> Iterator[Room | None]:
         """Hold the room for more lanes while they are claimed; yields `None` when there is none, or it is held."""
-        retrying = sum(claimed.lane.retry > 0 for claimed in self._running.values())
+        running = Counter(pool_of(claimed.lane) for claimed in self._running.values())
+        sockets = self._sender.sockets
         room = Room(
             # Not all at once: a claim's rows are read in one go, and meanwhile nothing is sent.
-            fresh=min(self._workers, LEASED_AHEAD * self._workers - (len(self._running) - retrying)),
-            retries=self._retries - retrying,
+            fresh=min(self._workers, LEASED_AHEAD * self._workers - running[Pool.FRESH]),
+            retries=self._retries - running[Pool.RETRIES],
             full=self._sender.endpoints.full(),
             at=self._sender.endpoints.room,
+            bound=min(self._workers, LEASED_AHEAD * self._workers - running[Pool.BOUND])
+            if sockets.bound
+            else 0,
+            holder=sockets.holder if sockets.bound else "",
         )
-        if self._claiming or (room.fresh <= 0 and room.retries <= 0):
+        if self._claiming or (room.fresh <= 0 and room.retries <= 0 and room.bound <= 0):
             self._refused = self._refused or self._claiming
             yield None
             return
@@ -302,10 +346,18 @@ class Deliverer:
     def _ended(self, task: asyncio.Task[None]) -> None:
         claimed = self._running.pop(task)
         self._sender.leases.drop(claimed)
-        self._sender.endpoints.ended(claimed.lane.endpoint)
+        endpoints, endpoint = self._sender.endpoints, claimed.lane.endpoint
+        was_full = endpoints.room(endpoint) <= 0
+        endpoints.ended(endpoint)
+        if was_full:
+            self._look()  # what was passed over for want of room there is due still
 
     async def _run(self, claimed: Claimed) -> None:
-        slots = self._retry_slots if claimed.lane.retry else self._fresh_slots
+        slots = {
+            Pool.FRESH: self._fresh_slots,
+            Pool.RETRIES: self._retry_slots,
+            Pool.BOUND: self._socket_slots,
+        }[pool_of(claimed.lane)]
         self._finished(await self._sender.take_turn(claimed, slots, self._finished))
 
     async def drain(self, at_most: float) -> None:

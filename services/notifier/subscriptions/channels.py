@@ -23,7 +23,7 @@ from schemas.fhir import (
     LATEST_ONLY,
 )
 from schemas.outcome import Issue
-from services.notifier.model import Content, SubscriptionKind
+from services.notifier.model import ChannelType, Content, SubscriptionKind
 from services.notifier.render import MOST_SECONDS
 from services.notifier.send.addresses import allowed
 
@@ -86,7 +86,9 @@ class EndpointPolicy:
 class AskedChannel:
     """The channel as asked for."""
 
+    type: ChannelType
     endpoint: str
+    """Empty for a websocket."""
     mime: str | None
     content: Content | None
     headers: tuple[str, ...]
@@ -100,16 +102,18 @@ def read_channel(
     channel: dict[str, Any], kind: SubscriptionKind, policy: EndpointPolicy
 ) -> tuple[AskedChannel, list[Issue]]:
     """Return the channel and every reason why it is not served; with a reason the channel is not to be used."""
+    websocket = channel.get("type") == "websocket"
     issues = [
-        *_type(channel),
-        *_endpoint(channel.get("endpoint"), policy),
+        *_type(channel, kind),
+        *(_called(channel) if websocket else _endpoint(channel.get("endpoint"), policy)),
         *_payload(channel, kind),
-        *_headers(channel.get("header", [])),
+        *([] if websocket else _headers(channel.get("header", []))),
         *_extensions(channel, kind),
     ]
     given = {item.get("url"): item for item in channel.get("extension", [])}
     most = given.get(BACKPORT_MAX_COUNT, {}).get("valuePositiveInt", DEFAULT_BATCH)
     return AskedChannel(
+        type="websocket" if websocket else "rest-hook",
         endpoint=str(channel.get("endpoint", "")),
         mime=channel.get("payload"),
         content=_CONTENTS.get(_content(channel) or ""),
@@ -121,10 +125,17 @@ def read_channel(
     ), issues
 
 
-def _type(channel: dict[str, Any]) -> Iterator[Issue]:
+def _type(channel: dict[str, Any], kind: SubscriptionKind) -> Iterator[Issue]:
     at = "Subscription.channel.type"
-    if (found := channel.get("type")) != "rest-hook":
-        yield _unsupported(f"the channel type is {found}; expected rest-hook, the only one served", at)
+    if (found := channel.get("type")) not in {"rest-hook", "websocket"}:
+        yield _unsupported(f"the channel type is {found}; expected rest-hook or websocket", at)
+    elif found == "websocket" and kind == "classic":
+        # R4's `bind :id` has no token: whoever knows an id would be told, and a `ping` has no number to go on from.
+        said = (
+            "criteria that are a search are not told over a websocket: R4's bind has no token to know a client by;"
+            " expected rest-hook, or a topic as criteria"
+        )
+        yield _unsupported(said, at)
     for item in channel.get("_type", {}).get("extension", []):
         what = (
             "a custom channel type"
@@ -132,6 +143,16 @@ def _type(channel: dict[str, Any]) -> Iterator[Issue]:
             else f"extension {item.get('url')}"
         )
         yield _unsupported(f"{what} is not served", f"{at}.extension")
+
+
+def _called(channel: dict[str, Any]) -> Iterator[Issue]:
+    """Return what a channel has that serves nothing where it is the client that connects."""
+    if channel.get("endpoint"):
+        said = "a websocket has no endpoint: its client connects, with a token of $get-ws-binding-token; leave it out"
+        yield _unsupported(said, "Subscription.channel.endpoint")
+    if channel.get("header"):
+        said = "headers are not sent over a websocket; leave them out"
+        yield _unsupported(said, "Subscription.channel.header")
 
 
 def _endpoint(endpoint: str | None, policy: EndpointPolicy) -> Iterator[Issue]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from services.notifier.model import LaneState, Status, SubscriptionKind
+from services.notifier.model import LaneState, Manner, Status
 
 
 class Cause(StrEnum):
@@ -28,6 +28,7 @@ class Cause(StrEnum):
     GONE = "the endpoint answers 410"
     ENDED = "its `end` comes"
     TOO_LONG = "it was `error` for `VBPR_ERROR_DAYS`"
+    ABANDONED = "no client was bound to it for `VBPR_UNBOUND_DAYS`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Move:
 class Row:
     """One line of the table; `None` among `before`: it is being created."""
 
-    kinds: tuple[SubscriptionKind, ...]
+    manners: tuple[Manner, ...]
     before: tuple[Status | None, ...]
     cause: Cause
     to: Move
@@ -52,9 +53,11 @@ class Row:
 OFF: Final = Move(Status.OFF, LaneState.HELD, numbering=False)
 _ERROR: Final = Move(Status.ERROR, LaneState.PARKED, numbering=True)
 _ACTIVE: Final = Move(Status.ACTIVE, LaneState.OPEN, numbering=True)
-_TOPIC: Final[tuple[SubscriptionKind, ...]] = ("topic",)
-_CLASSIC: Final[tuple[SubscriptionKind, ...]] = ("classic",)
-_BOTH: Final[tuple[SubscriptionKind, ...]] = ("topic", "classic")
+_TOPIC: Final[tuple[Manner, ...]] = ("topic",)
+_CLASSIC: Final[tuple[Manner, ...]] = ("classic",)
+_WEBSOCKET: Final[tuple[Manner, ...]] = ("websocket",)
+REST_HOOK: Final[tuple[Manner, ...]] = ("topic", "classic")
+EVERY: Final[tuple[Manner, ...]] = ("topic", "classic", "websocket")
 _ANY: Final = (Status.REQUESTED, Status.ACTIVE, Status.ERROR, Status.OFF)
 
 TABLE: Final = (
@@ -62,31 +65,34 @@ TABLE: Final = (
     Row(_TOPIC, (None, *_ANY), Cause.REQUESTED, Move(Status.REQUESTED, LaneState.HANDSHAKE, numbering=True)),
     # Classic R4 knows no handshake: the server may answer `active` at once.
     Row(_CLASSIC, (None, *_ANY), Cause.REQUESTED, _ACTIVE),
-    Row(_BOTH, (None, *_ANY), Cause.SWITCHED_OFF, OFF),
-    Row(_BOTH, _ANY, Cause.DELETED, OFF),
+    # A websocket has its handshake whenever a client binds (R-073, R-160). A lane with a client stays open.
+    Row(_WEBSOCKET, (None, *_ANY), Cause.REQUESTED, Move(Status.ACTIVE, LaneState.UNBOUND, numbering=True)),
+    Row(EVERY, (None, *_ANY), Cause.SWITCHED_OFF, OFF),
+    Row(EVERY, _ANY, Cause.DELETED, OFF),
     Row(_TOPIC, (Status.REQUESTED,), Cause.GREETED, _ACTIVE),
     Row(_TOPIC, (Status.REQUESTED,), Cause.NOT_GREETED, Move(Status.ERROR, LaneState.HELD, numbering=True)),
     # From `error` too: a parked head that is tried and fails stays where it is.
-    Row(_BOTH, (Status.ACTIVE, Status.ERROR), Cause.EXHAUSTED, _ERROR),
-    Row(_BOTH, (Status.ERROR,), Cause.WELL_AGAIN, _ACTIVE),
-    Row(_BOTH, (Status.ACTIVE, Status.ERROR), Cause.GONE, OFF),
-    Row(_BOTH, (Status.REQUESTED, Status.ACTIVE, Status.ERROR), Cause.ENDED, OFF),
-    Row(_BOTH, (Status.ERROR,), Cause.TOO_LONG, OFF),
+    Row(REST_HOOK, (Status.ACTIVE, Status.ERROR), Cause.EXHAUSTED, _ERROR),
+    Row(REST_HOOK, (Status.ERROR,), Cause.WELL_AGAIN, _ACTIVE),
+    Row(REST_HOOK, (Status.ACTIVE, Status.ERROR), Cause.GONE, OFF),
+    Row(EVERY, (Status.REQUESTED, Status.ACTIVE, Status.ERROR), Cause.ENDED, OFF),
+    Row(REST_HOOK, (Status.ERROR,), Cause.TOO_LONG, OFF),
+    Row(_WEBSOCKET, (Status.ACTIVE,), Cause.ABANDONED, OFF),
 )
 """All there is. What is not here does not happen."""
 
-_MOVES: Final[Mapping[tuple[SubscriptionKind, Status | None, Cause], Move]] = MappingProxyType(
-    {(kind, before, row.cause): row.to for row in TABLE for kind in row.kinds for before in row.before}
+_MOVES: Final[Mapping[tuple[Manner, Status | None, Cause], Move]] = MappingProxyType(
+    {(manner, before, row.cause): row.to for row in TABLE for manner in row.manners for before in row.before}
 )
 
 
-def move(kind: SubscriptionKind, before: Status | None, cause: Cause) -> Move:
+def move(manner: Manner, before: Status | None, cause: Cause) -> Move:
     """Return what becomes of a Subscription; `before` is its status, `None` when it is being created.
 
     Raises:
         KeyError: the table has no such move.
     """
-    return _MOVES[kind, before, cause]
+    return _MOVES[manner, before, cause]
 
 
 def asked(status: Status) -> Cause:

@@ -15,8 +15,8 @@ from schemas.outcome import FhirError, refuse
 from services.clock import Clock
 from services.database import Connection, Database
 from services.notifier import tables as t
-from services.notifier.model import LaneState, Status
-from services.notifier.send.endpoints import endpoint_of
+from services.notifier.model import LaneState, Manner, Status, manner_of
+from services.notifier.send.endpoints import WEBSOCKET, endpoint_of
 from services.notifier.subscriptions.admission import Admitted
 from services.notifier.subscriptions.statuses import Cause, Move, asked, move, stays
 from services.notifier.subscriptions.stored import Stored, owned, stored, visible
@@ -44,7 +44,7 @@ class SubscriptionStore:
     async def _insert(
         self, connection: Connection, principal: Principal, new_id: str, admitted: Admitted, revision: int, now: datetime
     ) -> Stored:  # fmt: skip
-        to = move(admitted.kind, None, asked(admitted.asked))
+        to = move(_manner(admitted), None, asked(admitted.asked))
         await connection.execute(
             sa.insert(t.counter).values(subscription_id=new_id, last_number=0, numbering=to.numbering)
         )
@@ -57,6 +57,7 @@ class SubscriptionStore:
                 last_number=0,
                 batch_size=admitted.channel.batch_size,
                 due_at=self._database.now(self._clock) if to.lane is LaneState.HANDSHAKE else None,
+                binding_since=self._database.now(self._clock) if to.lane is LaneState.UNBOUND else None,
                 plan_first=1,
                 plan_last=0,
                 plan_size=admitted.channel.batch_size,
@@ -151,10 +152,11 @@ class SubscriptionStore:
             raise refuse(422, "business-rule", said, "Subscription.criteria")
         wanted = _asked(admitted)
         changed = any(
-            wanted[name] != getattr(row, name) for name in ("endpoint", "mime", "content", "headers")
+            wanted[name] != getattr(row, name)
+            for name in ("channel", "endpoint", "mime", "content", "headers")
         )
         stay = stays(before.status, sent_status, channel_changed=changed)
-        to = move(admitted.kind, before.status, asked(admitted.asked))
+        to = move(_manner(admitted), before.status, asked(admitted.asked))
         status = before.status if stay else to.status
         if not stay:
             await self._start_over(connection, row.id, to)
@@ -163,7 +165,7 @@ class SubscriptionStore:
             .where(t.lane.c.subscription_id == row.id)
             .values(
                 batch_size=admitted.channel.batch_size,
-                endpoint=endpoint_of(admitted.channel.endpoint),
+                endpoint=_lane_endpoint(admitted),
                 # An idle lane has to learn of its heartbeat; a claim finds out when the next one is due.
                 due_at=sa.case(
                     (_IDLE, self._database.after(self._clock, admitted.channel.heartbeat)),
@@ -198,18 +200,27 @@ class SubscriptionStore:
             .where(t.counter.c.subscription_id == logical_id)
             .values(numbering=to.numbering)
         )
-        due: Any = None
+        now = self._database.now(self._clock)
+        owes = sa.or_(lane.c.next_number <= lane.c.last_number, lane.c.resend_due_at.is_not(None))
+        due: Any = sa.null()
+        state: Any = to.lane
+        binding: dict[str, Any] = {"holder": None, "binding_since": None}
         if to.lane is LaneState.HANDSHAKE:
-            due = self._database.now(self._clock)
+            due = now
         elif to.lane is LaneState.OPEN:
-            owes = sa.or_(lane.c.next_number <= lane.c.last_number, lane.c.resend_due_at.is_not(None))
-            due = sa.case((owes, self._database.now(self._clock)), else_=sa.null())
+            due = sa.case((owes, now), else_=sa.null())
+        elif to.lane is LaneState.UNBOUND:
+            # A client that is bound stays so, and is told by the new terms from here on.
+            state = sa.case((_BOUND, LaneState.OPEN.value), else_=to.lane.value)
+            due = sa.case((sa.and_(_BOUND, owes), now), else_=sa.null())
+            since = sa.case((_BOUND, lane.c.binding_since), else_=now)
+            binding = {"holder": sa.case((_BOUND, lane.c.holder)), "binding_since": since}
         # Whoever holds the lane now loses it: what it sends from here on it will not record.
         await connection.execute(
             sa.update(lane)
             .where(lane.c.subscription_id == logical_id)
-            .values(state=to.lane, due_at=due, claim_id=None, retry=0, refusals=0, failing_since=None,
-                    failure=None, said=None)
+            .values(state=state, due_at=due, claim_id=None, retry=0, refusals=0, failing_since=None,
+                    failure=None, said=None, **binding)
         )  # fmt: skip
 
     async def delete(self, principal: Principal, logical_id: str, if_match: int | None = None) -> None:
@@ -252,7 +263,7 @@ class SubscriptionStore:
                 .where(t.subscription.c.id == logical_id)
                 .values(
                     deleted=True,
-                    status=move(row.kind, Status(row.status), Cause.DELETED).status,
+                    status=move(manner_of(row.kind, row.channel), Status(row.status), Cause.DELETED).status,
                     status_since=now,
                     version=row.version + 1,
                     last_updated=now,
@@ -263,6 +274,7 @@ class SubscriptionStore:
             await _audit(connection, now, principal, "subscription-delete", logical_id)
 
 
+_BOUND = sa.and_(t.lane.c.state == LaneState.OPEN, t.lane.c.holder.is_not(None))
 _IDLE = sa.and_(
     t.lane.c.state == LaneState.OPEN,
     t.lane.c.claim_id.is_(None),
@@ -275,6 +287,17 @@ def _check_match(row: Any, if_match: int | None) -> None:
     if if_match is not None and if_match != row.version:
         wanted = f"not {if_match}" if if_match else "and was to be created"
         raise refuse(412, "conflict", f"Subscription/{row.id} is at version {row.version}, {wanted}")
+
+
+def _manner(admitted: Admitted) -> Manner:
+    return manner_of(admitted.kind, admitted.channel.type)
+
+
+def _lane_endpoint(admitted: Admitted) -> Any:
+    """Return what the lane shares with others from here on; a client that is bound keeps its connection."""
+    if admitted.channel.type == "websocket":
+        return sa.case((t.lane.c.holder.is_not(None), t.lane.c.endpoint), else_=WEBSOCKET)
+    return endpoint_of(admitted.channel.endpoint)
 
 
 def _since(status: Status, now: datetime) -> sa.ColumnElement[datetime]:
@@ -308,6 +331,7 @@ def _asked(admitted: Admitted) -> dict[str, Any]:
         "kind": admitted.kind,
         "criteria": admitted.criteria,
         "filters": orjson.dumps(admitted.filters).decode(),
+        "channel": channel.type,
         "endpoint": channel.endpoint,
         "mime": channel.mime,
         "content": channel.content,

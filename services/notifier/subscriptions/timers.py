@@ -1,4 +1,4 @@
-"""What does time alone make of a Subscription? Its `end` comes; a month in `error` turns it `off`.
+"""What does time alone make of a Subscription? Its `end` comes; a month in `error`, or without a client, turns it `off`.
 
 After a season `off`, or at its end, what it is owed is given up.
 
@@ -18,7 +18,7 @@ from services import logs
 from services.clock import Clock
 from services.database import Connection, Database
 from services.notifier import tables as t
-from services.notifier.model import Status
+from services.notifier.model import LaneState, Status, manner_of
 from services.notifier.subscriptions.statuses import Cause, move
 from services.notifier.subscriptions.versions import keep
 
@@ -42,13 +42,13 @@ class Patience:
     """Then it is turned `off`; `None`: never."""
     when_off: timedelta | None
     """Then what it is owed is given up; `None`: never."""
+    unbound: timedelta | None = None
+    """Then one on a websocket that no client was bound to is turned `off`; `None`: never."""
 
     @classmethod
-    def of_days(cls, in_error: int, when_off: int) -> Patience:
+    def of_days(cls, in_error: int, when_off: int, unbound: int = 0) -> Patience:
         """Return it from the settings, where 0 means never."""
-        return cls(
-            timedelta(days=in_error) if in_error else None, timedelta(days=when_off) if when_off else None
-        )
+        return cls(*(timedelta(days=days) if days else None for days in (in_error, when_off, unbound)))
 
 
 class StatusTimers:
@@ -64,8 +64,9 @@ class StatusTimers:
         """Move some of those whose time is up; tell whether there may be more."""
         ended = await self._end()
         turned_off = await self._turn_off()
+        abandoned = await self._abandon()
         expired = await self._expire()
-        return ended or turned_off == AT_ONCE or expired
+        return ended or AT_ONCE in {turned_off, abandoned} or expired
 
     async def _end(self) -> bool:
         """Turn off what has reached its `end` and give up what it is owed; tell whether there may be more."""
@@ -94,6 +95,19 @@ class StatusTimers:
             async with self._database.write() as connection:
                 if await _locked(connection, _STILL_WAITING, named) is not None:
                     await _off(connection, subscription, self._clock.now(), Cause.TOO_LONG, said)
+        return len(late)
+
+    async def _abandon(self) -> int:
+        if self._patience.unbound is None:
+            return 0
+        since = self._clock.now() - self._patience.unbound
+        said = f"turned off after {self._patience.unbound.days} days without a client"
+        late = await self._late(_UNBOUND, {"since": since})
+        for subscription in late:
+            async with self._database.write() as connection:
+                named = {"of": subscription, "since": since}
+                if await _locked(connection, _STILL_UNBOUND, named) is not None:
+                    await _off(connection, subscription, self._clock.now(), Cause.ABANDONED, said)
         return len(late)
 
     async def _expire(self) -> bool:
@@ -140,6 +154,12 @@ def _waiting(status: Status) -> sa.Select[Any]:
 
 
 _IN_ERROR = _waiting(Status.ERROR)
+_UNBOUND = (
+    sa.select(_lane.subscription_id)
+    .where(sa.text(f"state = '{LaneState.UNBOUND}'"), _lane.binding_since < _since)
+    .order_by(_lane.binding_since, _lane.subscription_id)
+    .limit(AT_ONCE)
+)
 _OFF_OWING = _waiting(Status.OFF).select_from(_OWES)
 _ENDED = (
     sa.select(_s.id)
@@ -153,6 +173,11 @@ _ENDED_OWING = sa.select(_s.id).select_from(_OWES).where(*_over).order_by(_s.id)
 _this = _s.id == sa.bindparam("of")
 _STILL_WAITING = sa.select(_s.id).where(_this, _s.status == sa.bindparam("status"), _s.status_since < _since)
 _STILL_ENDED = sa.select(_s.id).where(_this, _s.status != Status.OFF, sa.not_(_s.deleted), _s.ends_at <= _now)
+_STILL_UNBOUND = (
+    sa.select(_s.id)
+    .join(t.lane, _lane.subscription_id == _s.id)
+    .where(_this, _lane.state == LaneState.UNBOUND, _lane.binding_since < _since)
+)
 _STILL_OVER = sa.select(_s.id).where(_this, *_over)
 
 
@@ -173,20 +198,20 @@ _LOCK_COUNTER = (
 _LOCK_LANE = sa.select(t.lane).where(_lane.subscription_id == sa.bindparam("of")).with_for_update()
 
 
-_KIND = sa.select(_s.kind, _s.status).where(_this)
+_KIND = sa.select(_s.kind, _s.channel, _s.status).where(_this)
 
 
 async def _off(connection: Connection, subscription: str, now: datetime, cause: Cause, said: str) -> None:
     s, counter, lane = t.subscription, t.counter, t.lane
     row = (await connection.execute(_KIND, {"of": subscription})).one()
-    to = move(row.kind, Status(row.status), cause)
+    to = move(manner_of(row.kind, row.channel), Status(row.status), cause)
     await connection.execute(
         sa.update(counter).where(counter.c.subscription_id == subscription).values(numbering=to.numbering)
     )
     await connection.execute(
         sa.update(lane)
         .where(lane.c.subscription_id == subscription)
-        .values(state=to.lane, due_at=None, claim_id=None)
+        .values(state=to.lane, due_at=None, claim_id=None, holder=None, binding_since=None)
     )
     await connection.execute(
         sa.update(s)

@@ -100,6 +100,10 @@ def _admit(row: Any, subscription: str) -> str:
         raise RetryRefusedError(
             f"{name} is {row.status}, so nothing is sent to it: its client must set it to requested."
         )
+    if row.state == LaneState.UNBOUND:
+        raise RetryRefusedError(
+            f"No client is bound to {name}: what it is owed goes out, in order, as soon as one binds."
+        )
     if row.leased:
         # Its due time is when the lease runs out: to move it would let a second notifier send beside the first.
         raise RetryRefusedError(f"{name} is being tried right now: look again in a moment.")

@@ -16,7 +16,7 @@ from services.notifier.model import LaneState, Status
 _OWING = t.lane.c.next_number <= t.lane.c.last_number
 _RETRYING = sa.and_(t.lane.c.state == LaneState.OPEN.value, sa.or_(t.lane.c.retry > 0, t.lane.c.refusals > 0))
 _STATE = sa.case((_RETRYING, "retrying"), else_=t.lane.c.state).label("state")
-OWED_STATES = ("open", "retrying", "parked", "handshake", "held")
+OWED_STATES = ("open", "retrying", "parked", "handshake", "held", "unbound")
 """Values of the label `state`: what the lane that owes does."""
 
 _OWED = (
@@ -36,7 +36,8 @@ _OLDEST = (
             ),
         ).join(t.event, t.event.c.seq == t.notification.c.event_seq)
     )
-    .where(_OWING)
+    # What waits for a client to bind is late by nobody's fault; `vbpr_notifications_owed` says how much it is.
+    .where(_OWING, t.lane.c.state != LaneState.UNBOUND.value)
 )
 _STATUSES = (
     sa.select(t.subscription.c.status, sa.func.count())

@@ -46,9 +46,14 @@ def doing(view: SubscriptionView, now: datetime) -> str:  # noqa: PLR0911  # one
         return "sending now"
     if view.lane == LaneState.HELD:
         return "held: its client must set it to requested"
+    if view.lane == LaneState.UNBOUND:
+        since = "" if view.binding_since is None else f" since {absolute(view.binding_since)}"
+        return f"no client bound{since}"
     if view.next_due is None and view.lane == LaneState.PARKED:
         return "parked: its client must set it to requested, or retry here"
     if view.next_due is None:
+        if view.binding_since is not None and view.owed == 0:
+            return f"a client is bound since {absolute(view.binding_since)}, owes nothing"
         return "owes nothing" if view.owed == 0 else "waits to be claimed"
     when = "due now" if view.next_due <= now else f"due {relative(view.next_due, now)}"
     if view.lane == LaneState.HANDSHAKE:

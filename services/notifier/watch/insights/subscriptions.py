@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from services.clock import Clock
 from services.database import Database
 from services.notifier import tables as t
+from services.notifier.model import LaneState
 from services.notifier.watch.insights.views import Overview, SubscriptionView, Totals
 
 
@@ -68,9 +69,9 @@ def _selected() -> sa.Select[Any]:
     s, lane, head = t.subscription, t.lane, t.notification
     return (
         sa.select(
-            s.c.id, s.c.kind, s.c.status, s.c.criteria, s.c.endpoint, s.c.client, s.c.deleted,
+            s.c.id, s.c.kind, s.c.status, s.c.criteria, s.c.channel, s.c.endpoint, s.c.client, s.c.deleted,
             lane.c.state, lane.c.due_at, lane.c.claim_id, lane.c.retry, lane.c.refusals,
-            lane.c.failing_since, lane.c.failure, lane.c.said,
+            lane.c.failing_since, lane.c.failure, lane.c.said, lane.c.binding_since,
             sa.case((s.c.deleted, sa.func.coalesce(_numbered, 0)), else_=lane.c.last_number).label("events"),
             _owed.label("owed"), _lost(skipped=False).label("given_up"), _lost(skipped=True).label("skipped"),
             t.event.c.accepted_at,
@@ -128,13 +129,13 @@ def _totals() -> sa.Select[Any]:
 
 
 def _view(row: Any) -> SubscriptionView:
-    sending = row.claim_id is not None
+    sending = row.claim_id is not None and row.state != LaneState.UNBOUND
     return SubscriptionView(
         id=row.id,
         kind=row.kind,
         status="deleted" if row.deleted else row.status,
         criteria=row.criteria,
-        endpoint=row.endpoint,
+        endpoint=row.endpoint or row.channel,
         client=row.client,
         events=row.events,
         owed=row.owed,
@@ -149,4 +150,6 @@ def _view(row: Any) -> SubscriptionView:
         last_failure=row.said,
         next_due=None if sending else row.due_at,
         sending=sending,
+        channel=row.channel,
+        binding_since=row.binding_since,
     )

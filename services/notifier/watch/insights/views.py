@@ -38,6 +38,7 @@ class SubscriptionView:
     criteria: str
     """The search string, or the topic's canonical."""
     endpoint: str
+    """The URL, or `websocket`."""
     client: str
     events: int
     """Numbers given so far: 1 to this."""
@@ -49,7 +50,7 @@ class SubscriptionView:
     oldest_owed_since: datetime | None
     """When the report behind the lowest owed number was accepted."""
     lane: str | None
-    """handshake, open, parked, held; `None` once deleted."""
+    """handshake, open, parked, held, unbound; `None` once deleted."""
     tries: int
     """Failed tries of the lane's head so far."""
     failing_since: datetime | None
@@ -61,6 +62,10 @@ class SubscriptionView:
     """When the lane is tried next; `None` when it is not, or is being tried now."""
     sending: bool
     """Leased: a notifier is on it now."""
+    channel: str = "rest-hook"
+    """rest-hook or websocket."""
+    binding_since: datetime | None = None
+    """Of a websocket: since when a client is bound, or, when `lane` is unbound, since when none is."""
 
 
 @dataclass(frozen=True, slots=True)
