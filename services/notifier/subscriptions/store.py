@@ -283,12 +283,6 @@ _IDLE = sa.and_(
 )
 
 
-def _check_match(row: Any, if_match: int | None) -> None:
-    if if_match is not None and if_match != row.version:
-        wanted = f"not {if_match}" if if_match else "and was to be created"
-        raise refuse(412, "conflict", f"Subscription/{row.id} is at version {row.version}, {wanted}")
-
-
 def _manner(admitted: Admitted) -> Manner:
     return manner_of(admitted.kind, admitted.channel.type)
 

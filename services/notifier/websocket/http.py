@@ -103,9 +103,10 @@ class WebSocketRoutes:
         return json_response(answer, headers={hdrs.CACHE_CONTROL: "no-store"})
 
     async def _inputs(self, request: web.Request) -> Inputs:
+        given = from_query(request, "id")
         if request.method == hdrs.METH_GET or not request.can_read_body:
-            return from_query(request.query_string)
-        return from_resource(parse(await read_body(request, MOST_BYTES), max_depth=self._depth))
+            return given
+        return from_resource(parse(await read_body(request, MOST_BYTES), max_depth=self._depth), "id")
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Take a client, and bind it to what its tokens are good for until either side ends it."""
