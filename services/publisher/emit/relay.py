@@ -46,9 +46,9 @@ _WAITING: Final = (
 _VOTE: Final = sa.select(sa.func.pg_try_advisory_xact_lock(_ELECTION))
 _vote = sa.select(sa.func.pg_try_advisory_xact_lock(_ELECTION).label("elected")).subquery()
 _first = _WAITING.subquery()
-_VOTE_AND_WAITING: Final = sa.select(_vote, _first).select_from(
-    _vote.outerjoin(_first, sa.true())
-).order_by(_first.c.number)
+_VOTE_AND_WAITING: Final = (
+    sa.select(_vote, _first).select_from(_vote.outerjoin(_first, sa.true())).order_by(_first.c.number)
+)
 """The vote and the first rows in one round trip: what another relay placed meanwhile is left out in loading."""
 _CHOSEN: Final = {
     dialect: OutboxRows(outbox, resource_version, source="")
