@@ -89,6 +89,8 @@ class PostgresSession:
 
     async def run_many(self, text: str, many: Sequence[Sequence[Any]], *, returns: bool) -> Answer:
         """Execute a statement for each set of values, without waiting for each."""
+        if len(many) == 1:
+            return await self.run(text, many[0], returns=returns)  # asyncpg takes longer over many
         if returns:
             rows = await self._called(self._raw.fetchmany(text, many))
             return Answer(rows, len(rows))
