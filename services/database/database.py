@@ -38,6 +38,7 @@ class Database:
         pool_size: int = 8,
         schema_name: str = "database",
         idle_seconds: float = 30.0,
+        planned_once: bool = False,
         driver: SqliteDriver | None = None,
     ) -> None:
         """Open lazily; `url` is SQLAlchemy's (`sqlite+aiosqlite:///file`, `postgresql+asyncpg://…`).
@@ -57,7 +58,9 @@ class Database:
             self._readers = Pool(pool_size, self._sqlite("BEGIN", driver, aside=True))
         else:
             self._writing = None
-            self._writers = self._glancers = self._readers = Pool(pool_size, self._server(idle_seconds))
+            self._writers = self._glancers = self._readers = Pool(
+                pool_size, self._server(idle_seconds, planned_once=planned_once)
+            )
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[Connection]:
@@ -143,8 +146,10 @@ class Database:
 
         return connect
 
-    def _server(self, idle_seconds: float) -> Callable[[], Awaitable[Session]]:
+    def _server(self, idle_seconds: float, *, planned_once: bool) -> Callable[[], Awaitable[Session]]:
         settings = {"idle_in_transaction_session_timeout": f"{int(idle_seconds * 1000)}ms"}
+        if planned_once:
+            settings["plan_cache_mode"] = "force_generic_plan"
 
         async def connect() -> Session:
             return await postgresql.opened(self.url, self._statements.dialect, server_settings=settings)

@@ -200,4 +200,5 @@ def open_database(settings: Settings) -> Database:
         pool_size=settings.database_pool_size,
         schema_name="notifier's database",
         idle_seconds=settings.database_idle_seconds,
+        planned_once=True,
     )
