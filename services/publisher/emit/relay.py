@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from schemas.event import ReportEvent
 from services import metrics
@@ -50,17 +49,22 @@ _VOTE_AND_WAITING: Final = (
     sa.select(_vote, _first).select_from(_vote.outerjoin(_first, sa.true())).order_by(_first.c.number)
 )
 """The vote and the first rows in one round trip: what another relay placed meanwhile is left out in loading."""
-_CHOSEN: Final = {
-    dialect: OutboxRows(outbox, resource_version, source="")
+_CHOSEN: Final = (
+    OutboxRows(outbox, resource_version, source="")
     .full()
-    .where(chosen, outbox.c.place_position.is_(None))
-    .order_by(outbox.c.number)
-    for dialect, chosen in (
-        ("sqlite", outbox.c.number.in_(sa.bindparam("numbers", expanding=True))),
-        ("postgresql", outbox.c.number == sa.func.any(sa.bindparam("numbers", type_=ARRAY(sa.BigInteger)))),
+    .where(
+        outbox.c.number.between(
+            sa.bindparam("first", type_=sa.BigInteger), sa.bindparam("last", type_=sa.BigInteger)
+        ),
+        outbox.c.place_position.is_(None),
     )
-}
-"""Those of some rows that have no place yet, and the versions they name."""
+    .order_by(outbox.c.number)
+    .limit(2 * ROUND)
+)
+"""Those from one row to another that have no place yet, and the versions they name.
+
+Not by a list of numbers: PostgreSQL makes its plan when the outbox is empty, and would walk through it later on. The
+limit, never reached, keeps it from walking through the versions."""
 _NOTE: Final = (
     sa.update(outbox)
     .where(outbox.c.number == sa.bindparam("row"))
@@ -126,8 +130,9 @@ class Relay:
 
     async def _load(self, transaction: Connection, numbers: Sequence[int]) -> dict[int, ReportEvent]:
         """Return the events of these rows, without those that another relay has placed meanwhile."""
-        rows = (await transaction.execute(_CHOSEN[transaction.dialect.name], {"numbers": numbers})).all()
-        return {row.number: self._rows.event(row) for row in rows}
+        chosen = frozenset(numbers)
+        rows = await transaction.execute(_CHOSEN, {"first": numbers[0], "last": numbers[-1]})
+        return {row.number: self._rows.event(row) for row in rows if row.number in chosen}
 
     async def _place(self, transaction: Connection, events: dict[int, ReportEvent]) -> None:
         if not events:
