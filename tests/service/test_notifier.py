@@ -32,7 +32,7 @@ async def running(database_urls: tuple[str, str]) -> AsyncIterator[Notifying]:
 
 async def taken_in(running: Notifying, count: int) -> bool:
     async with running.database.read() as connection:
-        return await connection.scalar(sa.select(sa.func.count()).select_from(t.event)) == count
+        return bool(await connection.scalar(sa.select(sa.func.count()).select_from(t.event)) == count)
 
 
 async def became(running: Notifying, subscription: dict[str, object], status: str) -> dict[str, object]:
