@@ -103,7 +103,7 @@ class NotifierStore:
 @contextlib.asynccontextmanager
 async def notifier_store(url: str) -> AsyncIterator[NotifierStore]:
     """Open a database and bring it to its head."""
-    database = Database(url)
+    database = Database(url, planned_once=True)  # as the notifier opens its own
     try:
         await MIGRATIONS.upgrade(database)
         yield NotifierStore(database)

@@ -17,7 +17,7 @@ async def plans(database: Database, work: Awaitable[Any]) -> list[tuple[str, str
     said: dict[str, Any] = {}
 
     def note(statement: str, parameters: Any, many: bool) -> None:  # as observers are called
-        if re.match(r"\s*(SELECT|UPDATE|DELETE)", statement):
+        if re.match(r"\s*(SELECT|UPDATE|DELETE|WITH)", statement):
             said.setdefault(statement, parameters[0] if many else parameters)
 
     database.observers.append(note)

@@ -13,15 +13,15 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 
 from services.clock import Clock
 from services.database import postgresql, sqlite
-from services.database.connection import Connection, Observer, Session
+from services.database.connection import Connection, Observer, Rows, Session
 from services.database.pool import Pool
-from services.database.statements import Statements
+from services.database.statements import Parameters, Statements
 from services.database.types import UtcDateTime
 
 DEFAULT_BOUNDS: Final = postgresql.Bounds(idle=30.0, whole=600.0)
@@ -31,7 +31,7 @@ SqliteDriver: TypeAlias = Callable[[str, str], Awaitable[Session]]
 
 
 class Database:
-    """An open database. `write`, `read` and `glance` are the only ways in, and each is one transaction."""
+    """An open database. `write`, `read`, `glance` and `ask` are the only ways in, and each is one transaction."""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Database:
         pool_size: int = 8,
         schema_name: str = "database",
         bounds: postgresql.Bounds | None = None,
+        planned_once: bool = False,
         driver: SqliteDriver | None = None,
     ) -> None:
         """Open lazily; `url` is SQLAlchemy's (`sqlite+aiosqlite:///file`, `postgresql+asyncpg://…`).
@@ -60,7 +61,7 @@ class Database:
         else:
             self._writing = None
             self._writers = self._glancers = self._readers = Pool(
-                pool_size, self._server(bounds or DEFAULT_BOUNDS)
+                pool_size, self._server(bounds or DEFAULT_BOUNDS, planned_once=planned_once)
             )
 
     @contextlib.asynccontextmanager
@@ -83,6 +84,25 @@ class Database:
         """
         async with self._glancers.transaction() as session:
             yield self._connection(session)
+
+    async def ask(
+        self, statement: sa.Executable, parameters: Parameters | None = None
+    ) -> Rows[*tuple[Any, ...]]:
+        """Return what one short query by itself finds, on a hot path: on PostgreSQL in a single round trip.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: as `Connection.execute` says.
+        """
+        if self.is_sqlite:
+            async with self.glance() as connection:
+                return await connection.execute(statement, parameters)
+        while True:
+            async with self._glancers.borrowed() as (session, fresh):
+                try:
+                    return await self._connection(session).execute(statement, parameters)
+                except sa.exc.OperationalError:
+                    if fresh or session.usable:
+                        raise  # else that connection was lost while nobody used it, and the next may be well
 
     async def close(self) -> None:
         """Close every connection."""
@@ -128,9 +148,11 @@ class Database:
 
         return connect
 
-    def _server(self, bounds: postgresql.Bounds) -> Callable[[], Awaitable[Session]]:
+    def _server(self, bounds: postgresql.Bounds, *, planned_once: bool) -> Callable[[], Awaitable[Session]]:
         async def connect() -> Session:
-            return await postgresql.opened(self.url, self._statements.dialect, bounds)
+            return await postgresql.opened(
+                self.url, self._statements.dialect, bounds, planned_once=planned_once
+            )
 
         return connect
 

@@ -43,6 +43,26 @@ class Pool:
         finally:
             self._free.release()
 
+    @contextlib.asynccontextmanager
+    async def borrowed(self) -> AsyncIterator[tuple[Session, bool]]:
+        """Yield a session outside any transaction, and whether it was opened just now: an older one may be lost.
+
+        Raises:
+            sqlalchemy.exc.TimeoutError: all are in use, and stay so.
+        """
+        await self._wait()
+        try:
+            session = await self._kept()
+            fresh = session is None
+            if session is None:
+                session = await self._connect()
+            try:
+                yield session, fresh
+            finally:
+                await self._back(session)
+        finally:
+            self._free.release()
+
     async def close(self) -> None:
         """Close every session; one that is in use is closed when it comes back."""
         idle, self._idle = self._idle, []
@@ -59,12 +79,16 @@ class Pool:
         except TimeoutError:
             raise sa.exc.TimeoutError(f"no connection came free within {_WAIT_SECONDS:.0f} s") from None
 
-    async def _begun(self) -> Session:
+    async def _kept(self) -> Session | None:
         while self._idle:
             session = self._idle.pop()
-            if not session.usable:
-                await session.close()
-                continue
+            if session.usable:
+                return session
+            await session.close()
+        return None
+
+    async def _begun(self) -> Session:
+        while (session := await self._kept()) is not None:
             try:
                 await session.begin()
             except sa.exc.OperationalError:

@@ -36,8 +36,8 @@ class Bounds:
     """From its beginning, waits and statements together; 0: however long. PostgreSQL has that since 17."""
 
 
-async def opened(url: sa.URL, dialect: sa.Dialect, bounds: Bounds) -> PostgresSession:
-    """Connect.
+async def opened(url: sa.URL, dialect: sa.Dialect, bounds: Bounds, *, planned_once: bool) -> PostgresSession:
+    """Connect; with `planned_once` a statement is planned for any values, the first time.
 
     Raises:
         OSError, asyncpg.PostgresError: the server cannot be reached or refuses; TimeoutError: it does not answer.
@@ -45,9 +45,12 @@ async def opened(url: sa.URL, dialect: sa.Dialect, bounds: Bounds) -> PostgresSe
     import asyncpg
 
     _, arguments = dialect.create_connect_args(url)
+    settings = {"idle_in_transaction_session_timeout": _milliseconds(bounds.idle)}
+    if planned_once:
+        settings["plan_cache_mode"] = "force_generic_plan"
     raw = await asyncpg.connect(
         **{name: value for name, value in arguments.items() if name not in _OURS},
-        server_settings={"idle_in_transaction_session_timeout": _milliseconds(bounds.idle)},
+        server_settings=settings,
         statement_cache_size=_CACHED_STATEMENTS,
         timeout=_CONNECT_SECONDS,
     )
@@ -111,6 +114,8 @@ class PostgresSession:
 
     async def run_many(self, text: str, many: Sequence[Sequence[Any]], *, returns: bool) -> Answer:
         """Execute a statement for each set of values, without waiting for each."""
+        if len(many) == 1:
+            return await self.run(text, many[0], returns=returns)  # asyncpg takes longer over many
         if returns:
             rows = await self._called(self._raw.fetchmany(text, many))
             return Answer(rows, len(rows))

@@ -220,4 +220,5 @@ def open_database(settings: Settings) -> Database:
         pool_size=settings.database_pool_size,
         schema_name="notifier's database",
         bounds=Bounds(settings.database_idle_seconds, settings.database_transaction_seconds),
+        planned_once=True,
     )

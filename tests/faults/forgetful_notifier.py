@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from services.cli.main import main
 from services.database import Connection, Database
-from services.event_log import Record
+from services.notifier.enqueue import at_once
 from services.notifier.enqueue import enqueue as step
 from services.settings import load
 
-_move = step._move
+T = TypeVar("T")
 
 
-async def _move_apart(
-    connection: Connection, log_name: str, at: Mapping[int, int | None], last: Mapping[int, Record]
-) -> None:
-    """Move the position in a transaction of its own."""
-    apart = Database(load().database_url("notifier"))
-    async with apart.write() as own:
-        await _move(own, log_name, at, last)
-    await apart.close()
+def _apart(move: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Coroutine[Any, Any, T]]:
+    """Have a position moved in a transaction of its own."""
+
+    async def moved(_connection: Connection, *what: Any) -> T:
+        apart = Database(load().database_url("notifier"))
+        async with apart.write() as own:
+            done = await move(own, *what)
+        await apart.close()
+        return done
+
+    return moved
 
 
 if __name__ == "__main__":
-    step._move = _move_apart
+    step._move = _apart(step._move)
+    at_once.move = _apart(at_once.move)
     main()

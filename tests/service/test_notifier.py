@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +28,11 @@ async def receiver() -> AsyncIterator[Receiver]:
 async def running(database_urls: tuple[str, str]) -> AsyncIterator[Notifying]:
     async with notifying(*database_urls, **QUICK) as notifier:
         yield notifier
+
+
+async def taken_in(running: Notifying, count: int) -> bool:
+    async with running.database.read() as connection:
+        return bool(await connection.scalar(sa.select(sa.func.count()).select_from(t.event)) == count)
 
 
 async def became(running: Notifying, subscription: dict[str, object], status: str) -> dict[str, object]:
@@ -211,6 +217,7 @@ async def test_gone_switches_off_and_keeps_the_backlog(running: Notifying, recei
     await running.publish("c1")
     await became(running, made, "off")
     await running.publish("c1")
+    await eventually(partial(taken_in, running, 2))
     await running.replace(made["id"], sent)
     await eventually(lambda: len(receiver.got) == 2)
     await running.publish("c1")

@@ -54,10 +54,12 @@ class LiveIndex:
 
     async def refresh(self) -> None:
         """Bring the index up to date with the database."""
-        async with self._database.glance() as connection:
-            current = (await connection.execute(_REVISION)).scalar_one()
-            if current == self._revision:
-                return
+        await self.reach((await self._database.ask(_REVISION)).scalar_one())
+
+    async def reach(self, current: int) -> None:
+        """Bring the index up to the revision that the database was found at."""
+        if current == self._revision:
+            return
         with self.index.loading() if self._revision < 0 else contextlib.nullcontext():
             await self._load(current)
         self._revision = current

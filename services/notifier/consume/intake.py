@@ -115,9 +115,8 @@ class Intake:
                 outgoing.connection, self._database, self._clock, self._log_name, self._at, batch
             )
             if done.notifications:
-                for matched in batch:
-                    if matched.subscriptions and matched.record.event is not None:
-                        outgoing.at_hand(matched.record.event.id, matched.record.event.body)
+                for owed in done.owed:
+                    outgoing.at_hand(*owed)
                 await outgoing.lease_due()
         return done
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
@@ -16,13 +16,14 @@ from sqlalchemy.exc import IntegrityError
 
 from schemas.event import ReportEvent, headers
 from services.clock import Clock
-from services.database import Connection, Database
+from services.database import Connection, Database, UtcDateTime
 from services.event_log import Record
 from services.notifier import tables as t
-from services.notifier.enqueue.seen import Standing, remember, standings
+from services.notifier.enqueue import at_once
+from services.notifier.enqueue.at_once import IDLE
+from services.notifier.enqueue.seen import Known, Standing, remember, standings
 from services.notifier.hot import hot, listed, moment
 from services.notifier.match.series import series_of
-from services.notifier.model import LaneState
 from services.notifier.send.notices import announce
 
 
@@ -32,6 +33,14 @@ class Matched:
 
     record: Record
     subscriptions: tuple[str, ...]
+
+
+class Numbered(NamedTuple):
+    """A number given to a subscription, and the event it is for."""
+
+    subscription: str
+    number: int
+    event: ReportEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,8 @@ class Enqueued:
     notifications: int
     refused: tuple[Matched, ...] = ()
     """Events too old to be known from copies: not numbered, and to be listed by the caller."""
+    owed: Sequence[Numbered] = ()
+    """The notifications, each with its event."""
 
 
 TOO_OLD = (
@@ -85,8 +96,14 @@ async def enqueue_in(
         StalePositionError: the transaction has to be rolled back.
     """
     last = {matched.record.partition: matched.record for matched in batch}
-    await _move(connection, log_name, at, last)
-    taken = await take_in(connection, database, clock, batch)
+    if connection.dialect.name == "postgresql" and None not in map(at.get, last):
+        known = await at_once.move(connection, log_name, at, last, _ids(batch))
+        if known is None:
+            raise StalePositionError
+        taken = await take_in(connection, database, clock, batch, known)
+    else:
+        await _move(connection, log_name, at, last)
+        taken = await take_in(connection, database, clock, batch)
     poison = [matched for matched in batch if matched.record.event is None]
     dead = await _bury(connection, clock, log_name, [*poison, *taken.refused])
     after = {partition: record.position + 1 for partition, record in last.items()}
@@ -94,19 +111,37 @@ async def enqueue_in(
 
 
 async def take_in(
-    connection: Connection, database: Database, clock: Clock, batch: Sequence[Matched]
+    connection: Connection,
+    database: Database,
+    clock: Clock,
+    batch: Sequence[Matched],
+    known: Known | None = None,
 ) -> Enqueued:
-    """Keep the events of a batch that are new and number what each fires, whatever place they were read at."""
+    """Keep the events of a batch that are new and number what each fires, whatever place they were read at.
+
+    `known` is what is known of these events, if that was asked for.
+    """
     events = [(matched, matched.record.event) for matched in batch if matched.record.event is not None]
-    found = await standings(connection, [event for _, event in events])
+    found = await standings(connection, [event for _, event in events], known)
     sorted_out = list(zip(events, found, strict=True))
     fresh = [matched for (matched, _), standing in sorted_out if standing is Standing.NEW]
     refused = tuple(matched for (matched, _), standing in sorted_out if standing is Standing.UNKNOWABLE)
-    seqs = await _keep_events(connection, clock, fresh)
-    owed = await _number(connection, fresh, seqs)
-    await _owe(connection, database, clock, owed)
     repeated = len(events) - len(fresh) - len(refused)
-    return Enqueued({}, len(fresh), repeated, 0, len(owed), refused)
+    if not fresh:
+        return Enqueued({}, 0, repeated, 0, 0, refused)
+    wanted = sorted({subscription for matched in fresh for subscription in matched.subscriptions})
+    rows = [_event_row(matched.record) | {"received_at": clock.now()} for matched in fresh]
+    if connection.dialect.name == "postgresql":
+        seqs, last = await at_once.keep(connection, rows, wanted)
+    else:
+        seqs, last = await _keep_events(connection, fresh, rows), await _last_numbers(connection, wanted)
+    owed = _number(fresh, last)
+    await _owe(connection, database, clock, owed, seqs)
+    return Enqueued({}, len(fresh), repeated, 0, len(owed), refused, owed)
+
+
+def _ids(batch: Sequence[Matched]) -> list[str]:
+    return [matched.record.event.id for matched in batch if matched.record.event is not None]
 
 
 _POSITION = sa.insert(t.position)
@@ -144,19 +179,16 @@ _EVENT = sa.insert(t.event)
 _SEQS = hot("SELECT event_id, seq FROM event WHERE event_id {ids}")
 
 
-async def _keep_events(connection: Connection, clock: Clock, fresh: Sequence[Matched]) -> dict[str, int]:
-    if not fresh:
-        return {}
-    now = clock.now()
-    rows = [_event_row(matched.record) | {"received_at": now} for matched in fresh]
+async def _keep_events(
+    connection: Connection, fresh: Sequence[Matched], rows: Sequence[dict[str, Any]]
+) -> dict[str, int]:
     # In their order, one after the other: within a contract `seq` is the order of acceptance. Returning `seq`
     # from here would cost a statement a row on SQLite.
     await connection.execute(_EVENT, rows)
     await remember(
         connection, [matched.record.event for matched in fresh if matched.record.event is not None]
     )
-    ids = listed(connection, [row["event_id"] for row in rows])
-    kept = await connection.execute(_SEQS.of(connection), {"ids": ids})
+    kept = await connection.execute(_SEQS.of(connection), {"ids": listed(connection, _ids(fresh))})
     return {row.event_id: row.seq for row in kept}
 
 
@@ -198,56 +230,58 @@ _COUNTERS = hot("""
 """)
 
 
-async def _number(
-    connection: Connection, fresh: Sequence[Matched], seqs: Mapping[str, int]
-) -> list[dict[str, Any]]:
-    """Give each match the next number of its subscription; one that is off or gone gets none."""
-    wanted = sorted({subscription for matched in fresh for subscription in matched.subscriptions})
+async def _last_numbers(connection: Connection, wanted: Sequence[str]) -> dict[str, int]:
+    """Lock the counters of these subscriptions; one that is off or gone has none."""
     if not wanted:
-        return []
+        return {}
     rows = await connection.execute(_COUNTERS.of(connection), {"ids": listed(connection, wanted)})
-    last = {row.subscription_id: row.last_number for row in rows}
+    return {row.subscription_id: row.last_number for row in rows}
+
+
+def _number(fresh: Sequence[Matched], last: dict[str, int]) -> list[Numbered]:
+    """Give each match the next number of its subscription; one without a counter gets none."""
     owed = []
     for matched in fresh:
         assert matched.record.event is not None
         for subscription in matched.subscriptions:
             if subscription in last:
                 last[subscription] += 1
-                owed.append(
-                    {
-                        "subscription_id": subscription,
-                        "number": last[subscription],
-                        "event_seq": seqs[matched.record.event.id],
-                    }
-                )
+                owed.append(Numbered(subscription, last[subscription], matched.record.event))
     return owed
 
 
 _NOTIFICATION = sa.insert(t.notification)
 _COUNT = sa.text("UPDATE counter SET last_number = :to_number WHERE subscription_id = :of")
-# An idle lane is due now, and so is one that only waits to send something again. One that waits for a retry of
-# what it owes, or is leased, keeps the time it has.
-_DUE = hot(f"""
-    UPDATE lane SET
-        last_number = :to_number,
-        due_at = CASE WHEN state = '{LaneState.OPEN}'
-                       AND (due_at IS NULL OR (claim_id IS NULL AND next_number > last_number))
-                      THEN {{now}} ELSE due_at END
-    WHERE subscription_id = :of
-""")
+_DUE = sa.text(
+    f"UPDATE lane SET last_number = :to_number, due_at = CASE WHEN {IDLE} THEN :now ELSE due_at END"
+    " WHERE subscription_id = :of"
+).bindparams(sa.bindparam("now", type_=UtcDateTime()))
 
 
 async def _owe(
-    connection: Connection, database: Database, clock: Clock, owed: Sequence[dict[str, Any]]
+    connection: Connection,
+    database: Database,
+    clock: Clock,
+    owed: Sequence[Numbered],
+    seqs: Mapping[str, int],
 ) -> None:
     if not owed:
         return
-    await connection.execute(_NOTIFICATION, owed)
-    last = {row["subscription_id"]: row["number"] for row in owed}  # numbers rise, so the last one wins
+    rows = [
+        {"subscription_id": each.subscription, "number": each.number, "event_seq": seqs[each.event.id]}
+        for each in owed
+    ]
+    last = dict(
+        sorted({each.subscription: each.number for each in owed}.items())
+    )  # numbers rise: the last wins
+    if connection.dialect.name == "postgresql":
+        await at_once.owe(connection, rows, last)
+        return
+    await connection.execute(_NOTIFICATION, rows)
     now = moment(database, clock)
-    moves = [{"of": subscription, "to_number": number} | now for subscription, number in sorted(last.items())]
+    moves = [{"of": subscription, "to_number": number} | now for subscription, number in last.items()]
     await connection.execute(_COUNT, moves)
-    await connection.execute(_DUE.of(connection), moves)
+    await connection.execute(_DUE, moves)
 
 
 _DEAD_LETTER = sa.insert(t.dead_letter)

@@ -7,8 +7,10 @@ accepted before the floor whose id is not kept may be new or may be a copy: to n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -28,11 +30,24 @@ class Standing(Enum):
     """It is older than the ids that are kept."""
 
 
-async def standings(connection: Connection, events: Sequence[ReportEvent]) -> list[Standing]:
-    """Return how each of these events stands, in their order."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of some events, as of one moment: ids before the floor moved, and the floor after, would let a copy in."""
+
+    ids: frozenset[str]
+    """Of those asked for, the ones that were taken in."""
+    floor: datetime | None
+    """Of events accepted before this time the ids may be gone."""
+
+
+async def standings(
+    connection: Connection, events: Sequence[ReportEvent], known: Known | None = None
+) -> list[Standing]:
+    """Return how each of these events stands, in their order; asks what is known of them unless that is given."""
     if not events:
         return []
-    seen, floor = await _known(connection, [event.id for event in events])
+    known = known or await _known(connection, [event.id for event in events])
+    seen, floor = set(known.ids), known.floor
     found = []
     for event in events:
         if event.id in seen:
@@ -46,7 +61,7 @@ async def standings(connection: Connection, events: Sequence[ReportEvent]) -> li
 
 
 _SEEN = sa.insert(t.seen_event)
-# One statement, hence one snapshot: ids read before the floor moved, and the floor after, would let a copy in.
+# One statement, hence one snapshot.
 _KNOWN = hot(
     """
     SELECT floor.accepted_at, kept.event_id FROM id_floor AS floor
@@ -62,6 +77,11 @@ async def remember(connection: Connection, events: Sequence[ReportEvent]) -> Non
     await connection.execute(_SEEN, rows)
 
 
-async def _known(connection: Connection, ids: Sequence[str]) -> tuple[set[str], datetime | None]:
+async def _known(connection: Connection, ids: Sequence[str]) -> Known:
     rows = (await connection.execute(_KNOWN.of(connection), {"ids": listed(connection, ids)})).all()
-    return {row.event_id for row in rows if row.event_id is not None}, rows[0].accepted_at
+    return known_of(rows)
+
+
+def known_of(rows: Sequence[Any]) -> Known:
+    """Return what rows say that join `id_floor` to the ids that are kept."""
+    return Known(frozenset(row.event_id for row in rows if row.event_id is not None), rows[0].accepted_at)

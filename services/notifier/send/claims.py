@@ -23,7 +23,7 @@ from services.notifier.send.bodies import Bodies
 from services.notifier.send.endpoints import WEBSOCKET
 from services.notifier.send.gaps import at_gap, step_over
 from services.notifier.send.latest import keep_skipped
-from services.notifier.send.loading import load
+from services.notifier.send.loading import AtHand, load
 from services.notifier.send.resends import load_resends
 
 
@@ -75,8 +75,16 @@ async def claim(database: Database, clock: Clock, room: Room, terms: Terms) -> l
         return await claim_in(connection, database, clock, room, terms)
 
 
+_NOTHING: AtHand = {}
+
+
 async def claim_in(
-    connection: Connection, database: Database, clock: Clock, room: Room, terms: Terms
+    connection: Connection,
+    database: Database,
+    clock: Clock,
+    room: Room,
+    terms: Terms,
+    at_hand: AtHand = _NOTHING,
 ) -> list[Claimed]:
     """Do the same inside a transaction. It waits for no lock, so it may follow any other.
 
@@ -95,7 +103,7 @@ async def claim_in(
     if not rows:
         return []
     lanes = _planned([(_lane(row, claim_id), row.batch_size) for row in rows], room)
-    loaded = await load(connection, lanes, terms.bodies, most_bytes=terms.bundle_bytes)
+    loaded = await load(connection, lanes, terms.bodies, at_hand, most_bytes=terms.bundle_bytes)
     again = await load_resends(connection, lanes)
     claimed = [
         Claimed(each.lane, each.channel, leased_at, each.batches, again.get(name, ()))

@@ -7,11 +7,13 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
+from schemas.event import ReportEvent
 from services.clock import Clock
 from services.database import Connection, Database
 from services.notifier.record.recorder import record, record_in
 from services.notifier.record.turn import Turn
 from services.notifier.send.claims import Claimed, Room, Terms, claim_in, extend
+from services.notifier.send.loading import AtHand, Number
 from services.notifier.send.notices import announce
 from services.notifier.send.worker import Deliverer, Pool, Sender, pool_of
 from services.wakeup import Wakeup
@@ -25,6 +27,9 @@ _SOON = 5.0
 """A lane that is due again within so many seconds is waited for; later ones are found by looking."""
 
 
+_NOTHING: AtHand = {}
+
+
 class Outgoing:
     """A writing transaction that may make lanes due: it can lease them too, and they are sent for once it is committed.
 
@@ -36,19 +41,31 @@ class Outgoing:
         self.connection = connection
         self._delivery = delivery
         self._holding = holding
+        self._at_hand: dict[str, dict[int, Number]] = {}
         self.claimed: list[Claimed] = []
         self.left_some = False
 
-    def at_hand(self, event_id: str, body: bytes) -> None:
-        """Have the report of an event at hand for when it is sent."""
-        self._delivery.terms.bodies.keep(event_id, body)
+    def at_hand(self, subscription: str, number: int, event: ReportEvent) -> None:
+        """Have what a number that this transaction has given is for at hand, for when it is sent."""
+        self._delivery.terms.bodies.keep(event.id, event.body)
+        self._at_hand.setdefault(subscription, {})[number] = Number(
+            subscription,
+            number,
+            event.id,
+            event.report_id,
+            event.version,
+            event.type,
+            event.interaction,
+            event.time,
+            len(event.body),
+        )
 
     async def lease_due(self) -> None:
         """Lease what is due, once; whatever there is no room for here is announced to the other notifiers."""
         self._delivery.hurry = bool(self._delivery.deliverer.running)  # they may be owed more by now
         room = self._holding.enter_context(self._delivery.deliverer.room())
         if room is not None:
-            self.claimed = await self._delivery.claim(self.connection, room)
+            self.claimed = await self._delivery.claim(self.connection, room, self._at_hand)
         self.left_some = room is None or bool(room.full) or ran_out(room, self.claimed)
         if self.left_some or self._delivery.sockets.others:
             await announce(self.connection)
@@ -157,9 +174,9 @@ class Delivery:
         if outgoing.claimed:
             await self._clock.sleep(0)  # what is due goes out before anything else is looked for
 
-    async def claim(self, connection: Connection, room: Room) -> list[Claimed]:
-        """Lease what is due, as far as there is room, inside a transaction."""
-        return await claim_in(connection, self._database, self._clock, room, self.terms)
+    async def claim(self, connection: Connection, room: Room, at_hand: AtHand = _NOTHING) -> list[Claimed]:
+        """Lease what is due, as far as there is room, inside a transaction; `at_hand` is what that has given."""
+        return await claim_in(connection, self._database, self._clock, room, self.terms, at_hand)
 
     def _start(self, claimed: Sequence[Claimed]) -> None:
         for each in claimed:

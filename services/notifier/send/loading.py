@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 import sqlalchemy as sa
@@ -93,12 +93,17 @@ class Load:
     """What is not sent because the subscription wants the latest only."""
 
 
+AtHand: TypeAlias = Mapping[str, Mapping[int, Number]]
+"""Numbers that this very transaction has given, by subscription."""
+
+
 async def load(
-    connection: Connection, lanes: Sequence[Lane], bodies: Bodies, *, most_bytes: int
+    connection: Connection, lanes: Sequence[Lane], bodies: Bodies, at_hand: AtHand, *, most_bytes: int
 ) -> dict[str, Load]:
     """Return what each of these lanes carries, by subscription; one that was deleted meanwhile is left out.
 
-    New plans are cut so that a Bundle of more than one report has at most `most_bytes`.
+    Of a lane that owes nothing but what is at hand, nothing of that is asked for. New plans are cut so that a Bundle
+    of more than one report has at most `most_bytes`.
     """
     rows = await connection.execute(
         _CHANNELS.of(connection), {"ids": listed(connection, [lane.subscription for lane in lanes])}
@@ -111,7 +116,7 @@ async def load(
     }
     lanes = [passed[lane.subscription].lane if lane.subscription in passed else lane for lane in lanes]
     before = {name: await skipped_before(connection, each) for name, each in passed.items()}
-    owed = await _owed(connection, [lane for lane in lanes if lane.subscription in channels])
+    owed = await _owed(connection, [lane for lane in lanes if lane.subscription in channels], at_hand)
     chosen, left, known = [], MOST_BYTES_AT_ONCE, set[str]()
     for lane in lanes:
         if lane.subscription in channels:
@@ -141,16 +146,25 @@ def _sizes(owed: Mapping[int, Number], *, carries: bool) -> dict[int, int]:
     return {number: AROUND_REPORT + each.size * carries for number, each in owed.items()}
 
 
-async def _owed(connection: Connection, lanes: Sequence[Lane]) -> dict[str, dict[int, Number]]:
-    wanted = [numbers for lane in lanes if (numbers := window(lane)) is not None]
+async def _owed(
+    connection: Connection, lanes: Sequence[Lane], at_hand: AtHand
+) -> dict[str, dict[int, Number]]:
+    windows = [numbers for lane in lanes if (numbers := window(lane)) is not None]
+    found: dict[str, dict[int, Number]] = {}
+    wanted = []
+    for of, first, last in windows:
+        there = at_hand.get(of, {})
+        if first in there and last in there:  # numbers are given without a gap
+            found[of] = {number: there[number] for number in range(first, last + 1)}
+        else:
+            wanted.append((of, first, last))
     if not wanted:
-        return {}
+        return found
     if connection.dialect.name == "sqlite":
         rows = await connection.execute(_OWED.sqlite, {"wanted": orjson.dumps(wanted).decode()})
     else:
         ids, firsts, lasts = (list(column) for column in zip(*wanted, strict=True))
         rows = await connection.execute(_OWED.postgresql, {"ids": ids, "firsts": firsts, "lasts": lasts})
-    found: dict[str, dict[int, Number]] = {}
     for row in rows:
         number = Number(*row)
         found.setdefault(number.subscription_id, {})[number.number] = number

@@ -10,7 +10,8 @@ noted nothing: the rows are appended again under the same event ids, and readers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -42,6 +43,28 @@ _WAITING: Final = (
 )
 """The first rows without a place, and their bytes."""
 _VOTE: Final = sa.select(sa.func.pg_try_advisory_xact_lock(_ELECTION))
+_vote = sa.select(sa.func.pg_try_advisory_xact_lock(_ELECTION).label("elected")).subquery()
+_first = _WAITING.subquery()
+_VOTE_AND_WAITING: Final = (
+    sa.select(_vote, _first).select_from(_vote.outerjoin(_first, sa.true())).order_by(_first.c.number)
+)
+"""The vote and the first rows in one round trip: what another relay placed meanwhile is left out in loading."""
+_CHOSEN: Final = (
+    OutboxRows(outbox, resource_version, source="")
+    .full()
+    .where(
+        outbox.c.number.between(
+            sa.bindparam("first", type_=sa.BigInteger), sa.bindparam("last", type_=sa.BigInteger)
+        ),
+        outbox.c.place_position.is_(None),
+    )
+    .order_by(outbox.c.number)
+    .limit(2 * ROUND)
+)
+"""Those from one row to another that have no place yet, and the versions they name.
+
+Not by a list of numbers: PostgreSQL makes its plan when the outbox is empty, and would walk through it later on. The
+limit, never reached, keeps it from walking through the versions."""
 _NOTE: Final = (
     sa.update(outbox)
     .where(outbox.c.number == sa.bindparam("row"))
@@ -65,41 +88,51 @@ class Relay:
     async def emit(self) -> bool:
         """Append what has no place yet, up to `ROUND` events; tell whether there may be more.
 
+        What is stored while this goes on wakes the loop again.
+
         Raises:
             LogUnavailableError: the log did not take them; the rows stay as they were.
         """
-        numbers = await self._waiting()
-        if not numbers:
-            return False
-        emitted = await self._emit(numbers)
-        if emitted is None:
+        round_ = await self._alone() if self._database.is_sqlite else await self._among_others()
+        if round_.turned_away:
             await self._stand_back()
             return True
         self._turned_away = 0
-        metrics.EMITTED.inc(emitted)
-        self.appended.set()
-        return True
+        if round_.emitted:
+            metrics.EMITTED.inc(round_.emitted)
+            self.appended.set()
+        return round_.left_some
 
-    async def _emit(self, numbers: Sequence[int]) -> int | None:
-        """Place these rows in one transaction; return how many, `None` when another relay is at it."""
+    async def _alone(self) -> _Round:
+        """Place the first rows; without any, whoever writes is not held up."""
+        rows = (await self._database.ask(_WAITING)).all()
+        numbers = within(rows, READ_BYTES)
+        if not numbers:
+            return _Round()
         async with self._database.write() as transaction:
-            if not await elected(transaction):
-                return None
-            events = await self._load(transaction, numbers)
-            await self._place(transaction, events)
-            return len(events)
+            return _round(rows, numbers, await self._emit(transaction, numbers))
 
-    async def _waiting(self) -> list[int]:
-        """Return the numbers of the first rows without a place, as many as a round may take."""
-        async with self._database.glance() as connection:
-            return within((await connection.execute(_WAITING)).all(), READ_BYTES)
+    async def _among_others(self) -> _Round:
+        """Place the first rows, if this relay is elected."""
+        async with self._database.write() as transaction:
+            found = (await transaction.execute(_VOTE_AND_WAITING)).all()
+            rows = [(number, size) for _, number, size in found if number is not None]
+            if not found[0].elected:
+                return _Round(turned_away=bool(rows))
+            numbers = within(rows, READ_BYTES)
+            return _round(rows, numbers, await self._emit(transaction, numbers) if numbers else 0)
+
+    async def _emit(self, transaction: Connection, numbers: Sequence[int]) -> int:
+        """Place these rows; return how many."""
+        events = await self._load(transaction, numbers)
+        await self._place(transaction, events)
+        return len(events)
 
     async def _load(self, transaction: Connection, numbers: Sequence[int]) -> dict[int, ReportEvent]:
         """Return the events of these rows, without those that another relay has placed meanwhile."""
-        chosen = outbox.c.number.in_(numbers) & outbox.c.place_position.is_(None)
-        statement = self._rows.full().where(chosen).order_by(outbox.c.number)
-        rows = (await transaction.execute(statement)).all()
-        return {row.number: self._rows.event(row) for row in rows}
+        chosen = frozenset(numbers)
+        rows = await transaction.execute(_CHOSEN, {"first": numbers[0], "last": numbers[-1]})
+        return {row.number: self._rows.event(row) for row in rows if row.number in chosen}
 
     async def _place(self, transaction: Connection, events: dict[int, ReportEvent]) -> None:
         if not events:
@@ -116,6 +149,21 @@ class Relay:
         longest = min(_FIRST_WAIT * 2**self._turned_away, _LONGEST_WAIT)
         self._turned_away = min(self._turned_away + 1, 10)
         await self._clock.sleep(longest * (0.5 + self._clock.random() / 2))
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What a round came to."""
+
+    emitted: int = 0
+    left_some: bool = False
+    """There were more rows than one round takes."""
+    turned_away: bool = False
+    """Rows wait, and another relay is at it."""
+
+
+def _round(rows: Sequence[Any], numbers: Sequence[int], emitted: int) -> _Round:
+    return _Round(emitted, left_some=len(numbers) < len(rows) or len(rows) == ROUND)
 
 
 async def elected(transaction: Connection) -> bool:
