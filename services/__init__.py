@@ -15,7 +15,7 @@ record     notifier/record       verdict -> delivered, retry at, given up
 watch      notifier/watch        what operators see, from the durable rows alone
 
 Being a process: clock, settings, logs, metrics, fhir_http, negotiation, shown, fixed_http, principal, event_log (+ _kafka,
-_outbox), database, wakeup, lifecycle, event_loop, ports, readiness, trusted_hosts, admin_http,
+_outbox), database, statistics, wakeup, lifecycle, event_loop, ports, readiness, trusted_hosts, admin_http,
 process. Each service has one `wiring`,
 the only module that names concrete classes.
 """

@@ -42,6 +42,8 @@ from services.notifier.websocket.sockets import Sockets
 from services.readiness import database_trouble
 from services.retention import IDLE, Pruner
 from services.settings import Settings
+from services.statistics import IDLE as STATISTICS_IDLE
+from services.statistics import Statistics
 from services.wakeup import Wakeup
 
 MIGRATIONS = Migrations(Path(__file__).parent / "migrations", "notifier_version")
@@ -142,6 +144,7 @@ class Notifier:
             Loop("heartbeat", self._delivery.heartbeat, idle=settings.lease_seconds / 3),
             Loop("websockets", self._sockets.step, idle=SOCKETS_IDLE),
             Loop("gauges", Gauges(database, clock).step, idle=5.0),
+            Loop("statistics", Statistics(database).step, idle=STATISTICS_IDLE),
             Loop("retention", Pruner(database, clock, sweeps(settings)).step, idle=IDLE),
             Loop(
                 "clock",

@@ -30,6 +30,8 @@ from services.publisher.store.write import Writer
 from services.readiness import database_trouble
 from services.retention import IDLE, Pruner, Sweep
 from services.settings import Settings, SettingsError
+from services.statistics import IDLE as STATISTICS_IDLE
+from services.statistics import Statistics
 
 _QUALITY_WAITING = sa.select(sa.func.count()).select_from(report).where(report.c.waits)
 MIGRATIONS = Migrations(Path(__file__).parent / "migrations", "publisher_version")
@@ -133,7 +135,11 @@ async def _put_together(
         FhirServer(opened, writer, clock, base_url, limits, pressure),
         relay,
         sink,
-        (emit, Loop("outbox gauges", watch_outbox, idle=settings.poll_seconds)),
+        (
+            emit,
+            Loop("outbox gauges", watch_outbox, idle=settings.poll_seconds),
+            Loop("publisher statistics", Statistics(opened).step, idle=STATISTICS_IDLE),
+        ),
     )
 
 
