@@ -13,6 +13,7 @@ from schemas.fhir import (
     BACKPORT_FILTER,
     BACKPORT_HEARTBEAT,
     BACKPORT_MAX_COUNT,
+    BACKPORT_PAYLOAD_CONTENT,
     BACKPORT_TIMEOUT,
     LATEST_ONLY,
     OURS,
@@ -260,6 +261,70 @@ def test_a_topic_subscription_needs_a_payload_level() -> None:
     resource = topical(HOOK)
     del resource["channel"]["_payload"]
     assert any("empty, id-only or full-resource" in issue.diagnostics for issue in refused(resource).issues)
+
+
+def levels(*values: dict[str, object]) -> Callable[[Resource], Resource]:
+    return channel("_payload", {"extension": [{"url": BACKPORT_PAYLOAD_CONTENT, **each} for each in values]})
+
+
+@pytest.mark.requirement("R-034", "R-035")
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([{"valueCode": "empty"}, {"valueCode": "full-resource"}], "backport-payload-content more than once"),
+        ([{"valueCode": "empty"}, {"valueCode": "empty"}], "backport-payload-content more than once"),
+        ([{"valueString": "id-only"}], "with valueString 'id-only'; expected valueCode, empty, id-only or"),
+        ([{"valueCode": "everything"}], "with valueCode 'everything'; expected valueCode, empty"),
+        ([{"extension": [{"url": "http://x.example", "valueCode": "empty"}]}], "with no value; expected"),
+    ],
+)
+def test_there_is_one_payload_level_and_it_is_a_code(values: list[dict[str, object]], said: str) -> None:
+    (issue,) = refused(levels(*values)(topical(HOOK))).issues
+    assert issue.expression == "Subscription.channel.payload.extension"
+    assert said in issue.diagnostics
+
+
+R5_CONTENT = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Subscription.content"
+
+
+@pytest.mark.requirement("R-009", "R-062")
+@pytest.mark.parametrize("make", [topical, classic])
+def test_whatever_stands_on_the_payload_and_is_not_served_is_refused(
+    make: Callable[[str], Resource],
+) -> None:
+    resource = make(HOOK)
+    there = resource["channel"].get("_payload", {}).get("extension", [])
+    added = {"extension": [*there, {"url": R5_CONTENT, "valueCode": "empty"}]}
+    (issue,) = refused(channel("_payload", added)(resource)).issues
+    assert (issue.code, issue.expression) == ("not-supported", "Subscription.channel.payload.extension")
+    assert R5_CONTENT in issue.diagnostics
+
+
+@pytest.mark.requirement("R-009", "R-062")
+@pytest.mark.parametrize("url", [BACKPORT_FILTER, LATEST_ONLY, R5_CONTENT])
+@pytest.mark.parametrize("make", [topical, classic])
+@pytest.mark.parametrize(
+    ("put", "on"),
+    [
+        (lambda found: channel("_endpoint", found), "Subscription.channel.endpoint"),
+        (lambda found: channel("_header", [found]), "Subscription.channel.header[0]"),
+        (lambda found: element("_reason", found), "Subscription.reason"),
+        (lambda found: element("_end", found), "Subscription.end"),
+    ],
+)
+def test_what_says_how_to_serve_it_is_refused_on_an_element_that_is_not_read_for_it(
+    put: Callable[[Resource], Callable[[Resource], Resource]],
+    on: str,
+    make: Callable[[str], Resource],
+    url: str,
+) -> None:
+    resource = channel("header", ["a: b"])(element("end", "2027-01-01T00:00:00Z")(make(HOOK)))
+    (issue,) = refused(put({"extension": [{"url": url, "valueString": "empty"}]})(resource)).issues
+    assert (issue.code, issue.expression) == ("not-supported", f"{on}.extension[0]")
+    assert url in issue.diagnostics
+    own = put({"extension": [{"url": "https://provider.example/ticket", "valueString": "42"}]})(resource)
+    kept = admitted(own).resource
+    assert {**kept, "status": "requested"} == own
 
 
 @pytest.mark.requirement("R-189", "R-184")
