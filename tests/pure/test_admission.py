@@ -150,6 +150,43 @@ def test_what_cannot_be_in_a_url_is_refused_wherever_it_stands(
         }
 
 
+@pytest.mark.parametrize("make", [topical, classic])
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "a..b", "127.1", "2130706433", "0x7f.1", "-bad-"])
+def test_a_host_that_can_never_be_requested_is_refused(make: Callable[[str], Resource], host: str) -> None:
+    (issue,) = refused(make(f"https://{host}/hook")).issues
+    assert (issue.code, issue.expression) == ("value", "Subscription.channel.endpoint")
+    assert f"found host '{host[:5]}" in issue.diagnostics
+    assert "can never be requested" in issue.diagnostics
+
+
+def test_a_port_that_nothing_listens_on_is_refused() -> None:
+    (issue,) = refused(topical("https://provider.example:0/hook")).issues
+    assert (issue.expression, issue.diagnostics) == (
+        "Subscription.channel.endpoint",
+        "found port 0, which nothing listens on; expected 1 to 65535",
+    )
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "provider.example.",
+        "b\u00fccher.example",
+        "93.184.216.34",
+        "[2606:2800:220:1:248:1893:25c8:1946]:8443",
+    ],
+)
+def test_names_in_every_alphabet_and_whole_addresses_are_kept(host: str) -> None:
+    assert admitted(topical(f"https://{host}/hook")).channel.endpoint == f"https://{host}/hook"
+
+
+def test_headers_are_bounded_in_bytes() -> None:
+    fits, over = ["X-A: " + "\u00e4" * 2000, "X-B: " + "\u00e4" * 2091], ["X-A: " + "\u00e4" * 4094]
+    assert len(admitted(channel("header", fits)(topical(HOOK))).channel.headers) == 2
+    (issue,) = refused(channel("header", over)(topical(HOOK))).issues
+    assert (issue.code, issue.expression) == ("too-long", "Subscription.channel.header")
+
+
 def test_the_most_events_that_may_be_asked_for_are_what_is_kept() -> None:
     assert [admitted(topical(HOOK, max_count=most)).channel.batch_size for most in (1, 50, None)] == [
         1,

@@ -25,7 +25,7 @@ from schemas.fhir import (
 from schemas.outcome import Issue
 from services.notifier.model import ChannelType, Content, SubscriptionKind
 from services.notifier.render import MOST_SECONDS
-from services.notifier.send.addresses import allowed
+from services.notifier.send.addresses import allowed, dialable
 
 MOST_HEADERS = 20
 MOST_HEADER_BYTES = 8 * 1024
@@ -166,7 +166,7 @@ def _endpoint(endpoint: str | None, policy: EndpointPolicy) -> Iterator[Issue]:
         return
     try:
         url = urlsplit(endpoint)
-        host, _ = url.hostname, url.port
+        host, port = url.hostname, url.port
     except ValueError:
         yield Issue("error", "value", f"{endpoint!r} is not a URL", at)
         return
@@ -188,7 +188,20 @@ def _endpoint(endpoint: str | None, policy: EndpointPolicy) -> Iterator[Issue]:
         yield Issue(
             "error", "too-long", f"the URL has {len(endpoint)} characters; at most {MOST_URL} are kept", at
         )
-    if _forbidden(host, private=policy.allow_private):
+    yield from _host(host, port, policy)
+
+
+def _host(host: str, port: int | None, policy: EndpointPolicy) -> Iterator[Issue]:
+    at = "Subscription.channel.endpoint"
+    if port == 0:
+        yield Issue("error", "value", "found port 0, which nothing listens on; expected 1 to 65535", at)
+    if not dialable(host):
+        said = (
+            f"found host {reprlib.repr(host)}, which can never be requested; expected a name of at most 253 characters"
+            " (labels of 1 to 63 letters, digits, - and _, the last one no number), or a whole IP address"
+        )
+        yield Issue("error", "value", said, at)
+    elif _forbidden(host, private=policy.allow_private):
         yield Issue("error", "security", f"{host} is not an address that is delivered to", at)
 
 
@@ -286,7 +299,7 @@ def _latest_only(item: dict[str, Any], content: Content | None, at: str) -> Iter
 
 def _headers(headers: list[str]) -> Iterator[Issue]:
     at = "Subscription.channel.header"
-    if len(headers) > MOST_HEADERS or sum(map(len, headers)) > MOST_HEADER_BYTES:
+    if len(headers) > MOST_HEADERS or sum(len(header.encode()) for header in headers) > MOST_HEADER_BYTES:
         yield Issue(
             "error", "too-long", f"at most {MOST_HEADERS} headers and {MOST_HEADER_BYTES} bytes are sent", at
         )
