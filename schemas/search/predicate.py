@@ -60,8 +60,10 @@ def compile_term(term: Term) -> Predicate:
 
 def facet_name(term: Term) -> str:
     """Return the key of the facets a term looks at."""
-    name = term.parameter.name
-    return f"{name}:identifier" if term.modifier is Modifier.IDENTIFIER else name
+    parameter = term.parameter
+    if term.modifier is Modifier.IDENTIFIER:
+        return parameter.identified_by or f"{parameter.name}:identifier"
+    return parameter.name
 
 
 def concerns(term: Term, found: FacetValue, now: datetime) -> bool:
