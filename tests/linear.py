@@ -67,7 +67,9 @@ def term_holds(term: Term, facets: Any, now: datetime) -> bool:
         assert isinstance(value, Missing)
         absent = len(facets.get(name, [])) == 0 and len(facets.get(name + ":identifier", [])) == 0
         return absent == value.missing
-    key = name + ":identifier" if term.modifier == "identifier" else name
+    key = name
+    if term.modifier == "identifier":
+        key = f"{name}-identifier" if name in {"payer", "provider"} else f"{name}:identifier"
     hit = False
     for found in facets.get(key, []):
         for value in term.values:

@@ -68,6 +68,8 @@ class SearchParameter:
     """The code system every value is in, when the element is a plain `code` or ours."""
     codes: frozenset[str] = frozenset()
     """All codes of `system` when it is closed: any other in a Subscription could never be met."""
+    identified_by: str = ""
+    """The parameter that has the identifiers `:identifier` asks for, of a reference that no element of the report is."""
     canonical: bool = False
     """The value is a canonical: `url` or `url|version`."""
     piped: bool = True
@@ -204,6 +206,7 @@ _OF_THIS_PROJECT = (
         "The organisation that pays under the contract and reports, also when a person reports for it.",
         _OURS + "payer",
         targets=_ORGANIZATION,
+        identified_by="payer-identifier",
     ),
     SearchParameter(
         "provider",
@@ -212,6 +215,7 @@ _OF_THIS_PROJECT = (
         "parent's for a quality report.",
         _OURS + "provider",
         targets=_ORGANIZATION,
+        identified_by="provider-identifier",
     ),
     SearchParameter(
         "payer-identifier",

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias, assert_never
 
 from schemas.dates import moment, shifted
-from schemas.facets import Facets, token
+from schemas.facets import Facets, FacetValue, token
 from schemas.search.parameters import Modifier, SearchType
 from schemas.search.values import (
     Canonical,
@@ -60,8 +60,16 @@ def compile_term(term: Term) -> Predicate:
 
 def facet_name(term: Term) -> str:
     """Return the key of the facets a term looks at."""
-    name = term.parameter.name
-    return f"{name}:identifier" if term.modifier is Modifier.IDENTIFIER else name
+    parameter = term.parameter
+    if term.modifier is Modifier.IDENTIFIER:
+        return parameter.identified_by or f"{parameter.name}:identifier"
+    return parameter.name
+
+
+def concerns(term: Term, found: FacetValue, now: datetime) -> bool:
+    """Tell whether a term is about a value, met or not: about scores of the metrics it names, else about every one."""
+    metrics = [_token(value.metric) for value in term.values if isinstance(value, MetricScore)]
+    return not metrics or any(test(found[0], now) for test in metrics)
 
 
 def equal_form(term: Term, value: Value) -> tuple[str, ...]:

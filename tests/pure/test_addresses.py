@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from services.notifier.send.addresses import BlockedAddressError, allowed, socket_factory
+from services.notifier.send.addresses import BlockedAddressError, allowed, dialable, socket_factory
 
 PUBLIC = ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946"]
 LOCAL = [
@@ -24,6 +24,32 @@ NEVER = [
     "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "255.255.255.255",
 ]  # fmt: skip
 SHARED = ["100.64.0.1"]
+
+
+LONG = ".".join(["a" * 61] * 4)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *PUBLIC, *LOCAL, "provider.example", "provider.example.", "localhost", "a_b", "xn--bcher-kva.example",
+        "b\u00fccher.example", "1.example", "a" * 63 + ".example", LONG + "a.bcd", "fe80::1%eth0",
+    ],
+)  # fmt: skip
+def test_names_and_addresses_can_be_dialled(host: str) -> None:
+    assert dialable(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "", ".", "a..b", "a..", ".a", "a" * 64 + ".example", "-bad-", "a.-b", "b-.example", "127.1", "2130706433",
+        "0x7f.1", "0x7f000001", "1.2.3.4.5", "127.0.0.1.", "256.1.1.1", "\uff11\uff12\uff17.1", "a.0x1", "a b", "a%41",
+        LONG + "abc.defgh", "\u00fc" * 63, "fe80::1::2",
+    ],
+)  # fmt: skip
+def test_what_no_name_server_can_know_is_no_host(host: str) -> None:
+    assert not dialable(host)
 
 
 @pytest.mark.parametrize("address", PUBLIC)

@@ -13,6 +13,7 @@ from schemas.fhir import (
     BACKPORT_FILTER,
     BACKPORT_HEARTBEAT,
     BACKPORT_MAX_COUNT,
+    BACKPORT_PAYLOAD_CONTENT,
     BACKPORT_TIMEOUT,
     LATEST_ONLY,
     OURS,
@@ -149,6 +150,43 @@ def test_what_cannot_be_in_a_url_is_refused_wherever_it_stands(
         }
 
 
+@pytest.mark.parametrize("make", [topical, classic])
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "a..b", "127.1", "2130706433", "0x7f.1", "-bad-"])
+def test_a_host_that_can_never_be_requested_is_refused(make: Callable[[str], Resource], host: str) -> None:
+    (issue,) = refused(make(f"https://{host}/hook")).issues
+    assert (issue.code, issue.expression) == ("value", "Subscription.channel.endpoint")
+    assert f"found host '{host[:5]}" in issue.diagnostics
+    assert "can never be requested" in issue.diagnostics
+
+
+def test_a_port_that_nothing_listens_on_is_refused() -> None:
+    (issue,) = refused(topical("https://provider.example:0/hook")).issues
+    assert (issue.expression, issue.diagnostics) == (
+        "Subscription.channel.endpoint",
+        "found port 0, which nothing listens on; expected 1 to 65535",
+    )
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "provider.example.",
+        "b\u00fccher.example",
+        "93.184.216.34",
+        "[2606:2800:220:1:248:1893:25c8:1946]:8443",
+    ],
+)
+def test_names_in_every_alphabet_and_whole_addresses_are_kept(host: str) -> None:
+    assert admitted(topical(f"https://{host}/hook")).channel.endpoint == f"https://{host}/hook"
+
+
+def test_headers_are_bounded_in_bytes() -> None:
+    fits, over = ["X-A: " + "\u00e4" * 2000, "X-B: " + "\u00e4" * 2091], ["X-A: " + "\u00e4" * 4094]
+    assert len(admitted(channel("header", fits)(topical(HOOK))).channel.headers) == 2
+    (issue,) = refused(channel("header", over)(topical(HOOK))).issues
+    assert (issue.code, issue.expression) == ("too-long", "Subscription.channel.header")
+
+
 def test_the_most_events_that_may_be_asked_for_are_what_is_kept() -> None:
     assert [admitted(topical(HOOK, max_count=most)).channel.batch_size for most in (1, 50, None)] == [
         1,
@@ -260,6 +298,70 @@ def test_a_topic_subscription_needs_a_payload_level() -> None:
     resource = topical(HOOK)
     del resource["channel"]["_payload"]
     assert any("empty, id-only or full-resource" in issue.diagnostics for issue in refused(resource).issues)
+
+
+def levels(*values: dict[str, object]) -> Callable[[Resource], Resource]:
+    return channel("_payload", {"extension": [{"url": BACKPORT_PAYLOAD_CONTENT, **each} for each in values]})
+
+
+@pytest.mark.requirement("R-034", "R-035")
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([{"valueCode": "empty"}, {"valueCode": "full-resource"}], "backport-payload-content more than once"),
+        ([{"valueCode": "empty"}, {"valueCode": "empty"}], "backport-payload-content more than once"),
+        ([{"valueString": "id-only"}], "with valueString 'id-only'; expected valueCode, empty, id-only or"),
+        ([{"valueCode": "everything"}], "with valueCode 'everything'; expected valueCode, empty"),
+        ([{"extension": [{"url": "http://x.example", "valueCode": "empty"}]}], "with no value; expected"),
+    ],
+)
+def test_there_is_one_payload_level_and_it_is_a_code(values: list[dict[str, object]], said: str) -> None:
+    (issue,) = refused(levels(*values)(topical(HOOK))).issues
+    assert issue.expression == "Subscription.channel.payload.extension"
+    assert said in issue.diagnostics
+
+
+R5_CONTENT = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Subscription.content"
+
+
+@pytest.mark.requirement("R-009", "R-062")
+@pytest.mark.parametrize("make", [topical, classic])
+def test_whatever_stands_on_the_payload_and_is_not_served_is_refused(
+    make: Callable[[str], Resource],
+) -> None:
+    resource = make(HOOK)
+    there = resource["channel"].get("_payload", {}).get("extension", [])
+    added = {"extension": [*there, {"url": R5_CONTENT, "valueCode": "empty"}]}
+    (issue,) = refused(channel("_payload", added)(resource)).issues
+    assert (issue.code, issue.expression) == ("not-supported", "Subscription.channel.payload.extension")
+    assert R5_CONTENT in issue.diagnostics
+
+
+@pytest.mark.requirement("R-009", "R-062")
+@pytest.mark.parametrize("url", [BACKPORT_FILTER, LATEST_ONLY, R5_CONTENT])
+@pytest.mark.parametrize("make", [topical, classic])
+@pytest.mark.parametrize(
+    ("put", "on"),
+    [
+        (lambda found: channel("_endpoint", found), "Subscription.channel.endpoint"),
+        (lambda found: channel("_header", [found]), "Subscription.channel.header[0]"),
+        (lambda found: element("_reason", found), "Subscription.reason"),
+        (lambda found: element("_end", found), "Subscription.end"),
+    ],
+)
+def test_what_says_how_to_serve_it_is_refused_on_an_element_that_is_not_read_for_it(
+    put: Callable[[Resource], Callable[[Resource], Resource]],
+    on: str,
+    make: Callable[[str], Resource],
+    url: str,
+) -> None:
+    resource = channel("header", ["a: b"])(element("end", "2027-01-01T00:00:00Z")(make(HOOK)))
+    (issue,) = refused(put({"extension": [{"url": url, "valueString": "empty"}]})(resource)).issues
+    assert (issue.code, issue.expression) == ("not-supported", f"{on}.extension[0]")
+    assert url in issue.diagnostics
+    own = put({"extension": [{"url": "https://provider.example/ticket", "valueString": "42"}]})(resource)
+    kept = admitted(own).resource
+    assert {**kept, "status": "requested"} == own
 
 
 @pytest.mark.requirement("R-189", "R-184")

@@ -295,7 +295,7 @@ def facet_lists() -> dict[str, st.SearchStrategy[list[Any]]]:
     return {
         "payer": some(["Organization/a", "Organization/b"]),
         "provider": some(PROVIDERS),
-        "provider:identifier": some(["urn:npi|1", "urn:tin|1", "|1"]),
+        "provider-identifier": some(["urn:npi|1", "urn:tin|1", "|1"]),
         "reporter": some(["Organization/1", "Location/1", "Organization/2"]),
         "contract": some(CONTRACTS, 1),
         "stage": some([token(REPORT_STAGE_SYSTEM, stage) for stage in STAGES], 1),

@@ -124,6 +124,38 @@ async def test_handshake_and_events_carry_every_header_and_the_payload_s_own_wor
         assert got.headers["X-Empty"] == ""
 
 
+def counted(receiver: Receiver) -> list[str]:
+    """Return what each handshake says of events so far."""
+    return [
+        str(got.parameter("events-since-subscription-start", "valueString"))
+        for got in receiver.got
+        if got.kind == "handshake"
+    ]
+
+
+@pytest.mark.requirement("R-093", "R-110")
+@pytest.mark.parametrize("delivered", [0, 1])
+async def test_a_handshake_after_an_error_counts_all_that_was_generated_and_the_first_none(
+    running: Notifying, receiver: Receiver, delivered: int
+) -> None:
+    receiver.statuses(500, 200, *[200] * delivered, 500, 500, 500, 500)
+    sent = topical(receiver.url, max_count=1)
+    made = await running.subscribe(sent)
+    await running.publish("c1")
+    await eventually(lambda: len(receiver.events()) >= 1)
+    assert counted(receiver) == ["0", "0"], "one event came in while it was requested"
+    await running.publish(*["c1"] * 4)
+    await became(running, made, "error")
+    before = len(receiver.events())
+    await running.replace(made["id"], sent)
+    await eventually(
+        lambda: (
+            [n for got in receiver.events()[before:] for n in got.numbers] == list(range(1 + delivered, 6))
+        )
+    )
+    assert counted(receiver) == ["0", "0", "5"]
+
+
 @pytest.mark.requirement("R-072", "R-076", "R-098")
 async def test_a_handshake_that_is_refused_makes_it_an_error_and_the_client_may_ask_again(
     running: Notifying, receiver: Receiver
@@ -135,6 +167,7 @@ async def test_a_handshake_that_is_refused_makes_it_an_error_and_the_client_may_
     found = await became(running, made, "error")
     assert found["error"] == "answered 500"
     assert [got.kind for got in receiver.got] == ["handshake"] * 4
+    assert counted(receiver) == ["0"] * 4
     await running.replace(made["id"], sent)
     await eventually(lambda: [n for got in receiver.got for n in got.numbers] == [1, 2])
     await became(running, made, "active")

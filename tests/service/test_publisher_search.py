@@ -30,7 +30,7 @@ QUERIES = (
     "provider=Organization/provider", f"provider={BASE}/Organization/provider", "provider=other-provider",
     "provider:missing=true", "contract:missing=true", "subject:missing=true", "identifier:missing=false",
     "provider-identifier=1000000002", "provider-identifier=http://hl7.org/fhir/sid/us-npi|1000000003",
-    "provider-identifier=|1000000002", "provider-identifier=http://hl7.org/fhir/sid/us-npi|",
+    "provider-identifier=|1000000002", "provider:identifier=1000000002", "payer:identifier=1000000001", "provider-identifier=http://hl7.org/fhir/sid/us-npi|",
     "reporter=Organization/payer", "reporter:Organization=payer", "payer=Organization/payer",
     "measure=https://measures.example/Measure/eyes", "measure=https://measures.example/Measure/eyes|2.1",
     "measure=https://measures.example/Measure/eyes|2", "measure:below=https://measures.example/Measure/eyes|2",
@@ -138,6 +138,7 @@ async def test_what_the_facets_of_a_query_mean_to_a_user(filled: Publishing) -> 
     assert await filled.ids("metric-score=weighted-avg-star$lt3") == ["half", "theirs"]
     assert await filled.ids(f"contract={contract_url()}&kind=quality") == ["eyes"]
     assert await filled.ids("provider-identifier=1000000003") == ["theirs"]
+    assert await filled.ids("provider:identifier=http://hl7.org/fhir/sid/us-npi|1000000003") == ["theirs"]
     assert await filled.ids("period=eb2025-07-01") == ["half"]
 
 

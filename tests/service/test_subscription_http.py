@@ -289,6 +289,18 @@ async def test_pages_hold_every_subscription_once(running: Notifying) -> None:
     assert (len(found), set(found)) == (5, made)
     _, whole, _ = await ask(running, "GET", "/Subscription?status=active")
     assert whole["total"] == 5
+    assert (await ask(running, "GET", "/Subscription?_count=\u00b2"))[0] == 400
+
+
+async def test_a_count_of_none_is_answered_with_the_total_alone(running: Notifying) -> None:
+    for status in ("requested", "requested", "off"):
+        await ask(running, "POST", "/Subscription", {**classic(HOOK), "status": status})
+    for query, total in (("_count=0", 3), ("status=active&_count=0", 2), ("status=error&_count=0", 0)):
+        answered, found, _ = await ask(running, "GET", f"/Subscription?{query}")
+        assert answered == 200
+        assert found["total"] == total
+        assert "entry" not in found
+        assert [link["relation"] for link in found["link"]] == ["self"]
 
 
 async def test_the_history_of_all_has_every_version_of_every_one_once_newest_first(

@@ -113,6 +113,33 @@ async def test_status_of_the_type_is_asked_by_ids_and_statuses(running: Notifyin
     await ask(running, "/nobody/$status", status=404)
 
 
+async def test_status_of_the_type_is_bounded_and_says_so(running: Notifying) -> None:
+    made = await running.subscribe(classic("http://127.0.0.1:9/a"))
+    async with running.database.write() as connection:
+        for table, key in (
+            (t.subscription, "id"),
+            (t.counter, "subscription_id"),
+            (t.lane, "subscription_id"),
+        ):
+            of = sa.select(table).where(table.c[key] == made["id"])
+            row = (await connection.execute(of)).one()._mapping
+            copies = [{**row, key: f"zz-{number:04}"} for number in range(1000)]
+            await connection.execute(sa.insert(table), copies)
+    found = await ask(running, "/$status")
+    assert "total" not in found
+    *told, outcome = found["entry"]
+    assert len(told) == 1000
+    assert outcome["search"] == {"mode": "outcome"}
+    assert "more Subscriptions than these 1000" in outcome["resource"]["issue"][0]["diagnostics"]
+    last = await ask(running, f"/$status?id=zz-0999,{made['id']}")
+    check_status_searchset(last)
+    assert last["total"] == 2
+    many = ",".join(f"zz-{number:04}" for number in range(1001))
+    asked = {"resourceType": "Parameters", "parameter": [{"name": "id", "valueString": many}]}
+    refused = await ask(running, "/$status", asked, status=400)
+    assert "1001 ids are given; expected at most 1000" in refused["issue"][0]["diagnostics"]
+
+
 @pytest.mark.requirement("R-074", "R-124", "R-127", "R-113", "R-110")
 async def test_status_in_error_still_answers_counts_on_and_says_why(
     running: Notifying, receiver: Receiver

@@ -38,12 +38,12 @@ async def test_a_client_sees_and_changes_only_what_is_its_own(store: NotifierSto
         assert caught.value.status in {403, 404}
     asked = understand("", base_url=BASE, lenient=False)
     async with store.database.read() as connection:
-        assert await standings(connection, STRANGER, [], []) == []
+        assert await standings(connection, STRANGER, [], []) == ([], False)
         assert [each.id for each in (await find(connection, asked, STRANGER, store.clock.now())).found] == []
         assert [each.id for each in (await find(connection, asked, LOCAL, store.clock.now())).found] == [
             made.id
         ]
-        assert len(await standings(connection, LOCAL, [], [])) == 1
+        assert len((await standings(connection, LOCAL, [], []))[0]) == 1
         with pytest.raises(FhirError):
             await visible(connection, STRANGER, made.id)
         versions = [

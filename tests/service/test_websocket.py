@@ -109,7 +109,7 @@ async def test_a_client_binds_is_greeted_and_told_in_order(at: Notifying) -> Non
     assert (await at.get(made["id"]))["status"] == "active"
 
 
-@pytest.mark.requirement("R-164", "R-167", "R-079", "R-110", "R-114")
+@pytest.mark.requirement("R-164", "R-167", "R-079", "R-093", "R-110", "R-114")
 async def test_what_is_owed_waits_for_a_client_and_then_comes_in_order(at: Notifying) -> None:
     made = await at.subscribe(on_websocket(max_count=7))
     await at.publish(*["c1"] * 30)
@@ -119,8 +119,17 @@ async def test_what_is_owed_waits_for_a_client_and_then_comes_in_order(at: Notif
         await client.until_number(30)
         await settled(at, made, 30)
         assert client.heard[0].kind == "handshake"
+    assert client.heard[0].total == 0, "the first handshake of a Subscription"
     assert client.numbers == list(range(1, 31))
     assert max(len(each.numbers) for each in client.heard) == 7
+    await unbound(at, made)
+    await at.publish(*["c1"] * 3)
+    await owed(at, made, 33)
+    async with connected(at, made=made) as client:
+        await bind(at, client, made)
+        await client.until_number(33)
+        await settled(at, made, 33)
+        assert (client.heard[0].kind, client.heard[0].total) == ("handshake", 33)
 
 
 @pytest.mark.requirement("R-166", "R-107", "R-117")
@@ -415,11 +424,12 @@ async def test_the_end_of_a_process_closes_in_order_and_the_next_one_goes_on_whe
         assert await client.closed() == 1001
     await at.start()
     await at.publish("c1", "c1")
+    await owed(at, made, 5)
     async with connected(at, made=made) as client:
         await client.bind(token)
         await client.until_number(5)
         assert client.numbers == [4, 5]
-        assert client.heard[0].total == 3
+        assert client.heard[0].total == 5
 
 
 async def test_deleted_while_a_client_is_bound(at: Notifying) -> None:

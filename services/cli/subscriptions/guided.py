@@ -17,6 +17,7 @@ from services.clock import SystemClock
 from services.event_loop import run_until_complete
 
 _LEVELS = ("full-resource", "id-only", "empty")
+_USUAL = "report-available"
 _SHOWN = 20
 
 
@@ -53,7 +54,7 @@ async def _subscribe(base: str) -> None:
 
 
 async def _wanted(client: FhirClient, topics: list[str]) -> dict[str, Any]:
-    topic = _chosen("What do you want to be told of?", topics)
+    topic = _chosen("What do you want to be told of?", topics, _USUAL)
     filters = await _filters(client, topic)
     endpoint = typer.prompt("Where to? The URL that is notified (vbpr listen gives you one to try)")
     level = _chosen("How much is to be sent?", list(_LEVELS))
@@ -90,10 +91,12 @@ async def _filters(client: FhirClient, topic: str) -> list[str]:
     return [*filters, more] if more else filters
 
 
-def _chosen(question: str, options: list[str]) -> str:
+def _chosen(question: str, options: list[str], usual: str = "") -> str:
+    """Return the option chosen: `usual`, or else the first, where nothing is answered."""
     print(question)
     for place, option in enumerate(options, start=1):
         print(f"  {place}  {option}")
-    while not 1 <= (number := int(typer.prompt("Number", type=int, default=1))) <= len(options):
+    default = options.index(usual) + 1 if usual in options else 1
+    while not 1 <= (number := int(typer.prompt("Number", type=int, default=default))) <= len(options):
         print(f"Please give a number from 1 to {len(options)}.")
     return options[number - 1]

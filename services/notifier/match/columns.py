@@ -166,5 +166,5 @@ def _in(term: Term, reading: Reading, values: list[str], *, sufficient: bool) ->
         tuple(dict.fromkeys(values)),
         sufficient,
         _rank(term),
-        term.parameter.name in _MANY,
+        facet_name(term) in _MANY,
     )

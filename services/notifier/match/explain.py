@@ -5,12 +5,13 @@ Pure, and by the same functions that match: what it says of all checks together 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from schemas.facets import EVERY_ORGANISATION, Facets, FacetValue, parties
-from schemas.search.predicate import compile_term, compile_terms, facet_name
+from schemas.search.predicate import compile_term, compile_terms, concerns, facet_name
 from schemas.search.values import Term
 from services.notifier.match.crossing import crossing
 from services.notifier.match.interest import GONE, EventView, Interest, triggered
@@ -88,7 +89,7 @@ def _trigger(interest: Interest, event: EventView) -> Check:
 
 
 def _term(term: Term, text: str, facets: Facets, event: EventView) -> Check:
-    found = _listed([_shown(value) for value in facets.get(facet_name(term), ())])
+    found = _values(facets.get(facet_name(term), ()), [term], event.time)
     return Check(term.parameter.name, text, found, compile_term(term)(facets, event.time))
 
 
@@ -97,11 +98,19 @@ def _crossing(interest: Interest, event: EventView, predecessor: Facets | None) 
         return
     before = predecessor if event.previous_facets is None else event.previous_facets
     crosses = crossing(interest.query.terms, interest.audience.crosses)(event.facets, before, event.time)
-    values = () if before is None else before.get(interest.audience.crosses, ())
+    bounds = [term for term in interest.query.terms if term.parameter.name == interest.audience.crosses]
     found = (
-        "no report came before" if before is None else f"before: {_listed([_shown(each) for each in values])}"
+        "no report came before"
+        if before is None
+        else f"before: {_values(before.get(interest.audience.crosses, ()), bounds, event.time)}"
     )
     yield Check("crossing", "a bound that was not met before", found, crosses)
+
+
+def _values(values: Sequence[FacetValue], terms: Sequence[Term], at: datetime) -> str:
+    """Return what was found; what the terms are about comes first, so that it is never what is cut off."""
+    first = sorted(values, key=lambda value: not any(concerns(term, value, at) for term in terms))
+    return _listed([_shown(value) for value in first])
 
 
 def _shown(value: FacetValue) -> str:

@@ -113,6 +113,15 @@ class Lane:
                 return replace(self, state=LaneState.UNBOUND, refusals=self.refusals + refused)
 
 
+def greeted_with(*, next_number: int, last_number: int, plan_last: int) -> int:
+    """Return how many events a handshake counts: all so far, sent or not (R-110), and none before the first is sent.
+
+    A new Subscription's handshake counts 0 (R-093), also when events came in while it was `requested`. A plan tells
+    that an event was tried, whatever became of it: it outlives what was planned.
+    """
+    return last_number if next_number > 1 or plan_last > 0 else 0
+
+
 def idle_until(now: datetime, resend_due_at: datetime | None, heartbeat: int | None) -> datetime | None:
     """Return when an open lane that owes nothing is due: for what is sent again, or to break a silence of `heartbeat` s.
 

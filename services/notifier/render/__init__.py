@@ -36,7 +36,7 @@ def render_batch(channel: Channel, batch: Batch, *, base: str, now: datetime, de
 
 
 def render_handshake(channel: Channel, *, events: int, base: str, now: datetime, deadline: float) -> Request:
-    """Return the handshake; `events` is the number of events so far, 0 for a new subscription (R-093)."""
+    """Return the handshake; `events` is the number of events so far, 0 for a new subscription (R-093, R-110)."""
     return Request(
         method="POST",
         url=channel.endpoint,

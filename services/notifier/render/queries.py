@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from schemas.outcome import Issue, operation_outcome
 from services.notifier.model import Channel, Content, Failure, Owed
 from services.notifier.render.backport import (
     history_bundle,
@@ -45,9 +46,14 @@ class Standing:
     """The last failure in words; `None` when there is none."""
 
 
-def status_searchset(standings: Sequence[Standing], *, url: str, base: str, now: datetime) -> dict[str, Any]:
-    """Return the Bundle that answers `$status`: one Parameters a Subscription, by id (R-142, R-143)."""
-    entries = []
+def status_searchset(
+    standings: Sequence[Standing], *, more: bool = False, url: str, base: str, now: datetime
+) -> dict[str, Any]:
+    """Return the Bundle that answers `$status`: one Parameters a Subscription, by id (R-142, R-143).
+
+    Where there are more than these, an outcome says so, and no total is claimed.
+    """
+    entries: list[dict[str, Any]] = []
     for standing in standings:
         parameters = _parameters(
             standing, kind="query-status", owed=(), errors=_failed(standing), base=base, now=now
@@ -59,11 +65,18 @@ def status_searchset(standings: Sequence[Standing], *, url: str, base: str, now:
                 "search": {"mode": "match"},
             }
         )
+    if more:
+        said = (
+            f"there are more Subscriptions than these {len(standings)}, the first by id; ask for the others by id,"
+            " or for fewer by status"
+        )
+        outcome = operation_outcome([Issue("warning", "incomplete", said)])
+        entries.append({"resource": outcome, "search": {"mode": "outcome"}})
     bundle: dict[str, Any] = {
         "resourceType": "Bundle",
         "type": "searchset",
         "timestamp": instant(now),
-        "total": len(standings),
+        **({} if more else {"total": len(standings)}),
         "link": [{"relation": "self", "url": url}],
     }
     return bundle | {"entry": entries} if entries else bundle

@@ -1,11 +1,17 @@
-"""Which addresses may be dialled: asked for every connection, after DNS, so rebinding finds no gap."""
+"""Which hosts can be dialled, and which addresses may be: asked for every connection, after DNS, so rebinding finds no gap."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
+
+_MOST_NAME = 253
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_NUMBER = re.compile(r"[0-9]+|0x.*")
+"""A last label by which some read a name as an IPv4 address, and others do not: `127.1`, `2130706433`, `0x7f.1`."""
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -14,6 +20,26 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 class BlockedAddressError(OSError):
     """The endpoint's address is not one that is delivered to."""
+
+
+def dialable(host: str) -> bool:
+    """Tell whether a host is an IP literal, or a name that DNS can know; not whether it does."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return True
+    try:
+        name = host.encode("idna").decode("ascii").lower().removesuffix(".")
+    except UnicodeError:
+        return False
+    labels = name.split(".")
+    return (
+        len(name) <= _MOST_NAME
+        and all(_LABEL.fullmatch(label) for label in labels)
+        and _NUMBER.fullmatch(labels[-1]) is None
+    )
 
 
 def unwrapped(address: Address) -> Address:

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from services import logs, metrics
 from services.clock import Clock
 from services.notifier.model import Answer, Batch, LaneState, Request, Resend
-from services.notifier.record.lane import AHEAD, Lane
+from services.notifier.record.lane import AHEAD, Lane, greeted_with
 from services.notifier.record.turn import Resent, Tried, Turn
 from services.notifier.record.verdict import (
     MESSAGE_FAULTS,
@@ -142,9 +142,12 @@ class Sender:
         return True
 
     async def _handshake(self, turn: Turn) -> None:
+        lane = turn.lane
         request = render_handshake(
             turn.channel,
-            events=turn.lane.next_number - 1,
+            events=greeted_with(
+                next_number=lane.next_number, last_number=lane.last_number, plan_last=lane.plan_last
+            ),
             base=self.base,
             now=self.clock.now(),
             deadline=self.deadline,

@@ -7,7 +7,7 @@ Classic or topic is told by `Subscription.criteria`: a search string or an absol
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -196,7 +196,7 @@ def _elements(resource: dict[str, Any], kind: SubscriptionKind) -> list[Issue]:
 
 
 def _misplaced(resource: dict[str, Any]) -> list[Issue]:
-    """Return an issue for each extension on the resource itself that would say how it is to be served.
+    """Return an issue for each extension that would say how it is to be served, where none is read.
 
     A filter passed over would tell more than was asked for. Extensions that are nobody's concern but the client's are kept.
     """
@@ -205,11 +205,28 @@ def _misplaced(resource: dict[str, Any]) -> list[Issue]:
             "error",
             "not-supported",
             f"extension {url} is not read here; filters stand on criteria, all else on channel and its payload",
-            f"Subscription.extension[{place}]",
+            f"{at}.extension[{place}]",
         )
-        for place, item in enumerate(resource.get("extension", []))
+        for at, element in _unread(resource)
+        for place, item in enumerate(element.get("extension", []))
         if (url := str(item.get("url"))) == LATEST_ONLY or _SERVING.fullmatch(url) is not None
     ]
+
+
+_READ = {"Subscription": {"_criteria"}, "Subscription.channel": {"_type", "_payload"}}
+"""Primitive elements whose extensions are judged one by one; so are the channel's own."""
+
+
+def _unread(resource: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return the resource, and each primitive of it and of its channel, whose extensions serve nothing."""
+    yield "Subscription", resource
+    for at, element in (("Subscription", resource), ("Subscription.channel", resource["channel"])):
+        for name, found in element.items():
+            if name.startswith("_") and name not in _READ[at]:
+                several = isinstance(found, list)
+                for place, each in enumerate(found if several else [found]):
+                    if each is not None:  # of several, those without an extension
+                        yield f"{at}.{name[1:]}" + (f"[{place}]" if several else ""), each
 
 
 def _modifiers(element: dict[str, Any], at: str) -> list[Issue]:

@@ -25,7 +25,7 @@ from schemas.fhir import (
 from schemas.outcome import Issue
 from services.notifier.model import ChannelType, Content, SubscriptionKind
 from services.notifier.render import MOST_SECONDS
-from services.notifier.send.addresses import allowed
+from services.notifier.send.addresses import allowed, dialable
 
 MOST_HEADERS = 20
 MOST_HEADER_BYTES = 8 * 1024
@@ -116,7 +116,7 @@ def read_channel(
         type="websocket" if websocket else "rest-hook",
         endpoint=str(channel.get("endpoint", "")),
         mime=channel.get("payload"),
-        content=_CONTENTS.get(_content(channel) or ""),
+        content=_content(channel),
         headers=tuple(channel.get("header", [])),
         timeout=given.get(BACKPORT_TIMEOUT, {}).get("valueUnsignedInt"),
         heartbeat=given.get(BACKPORT_HEARTBEAT, {}).get("valueUnsignedInt"),
@@ -166,7 +166,7 @@ def _endpoint(endpoint: str | None, policy: EndpointPolicy) -> Iterator[Issue]:
         return
     try:
         url = urlsplit(endpoint)
-        host, _ = url.hostname, url.port
+        host, port = url.hostname, url.port
     except ValueError:
         yield Issue("error", "value", f"{endpoint!r} is not a URL", at)
         return
@@ -188,7 +188,20 @@ def _endpoint(endpoint: str | None, policy: EndpointPolicy) -> Iterator[Issue]:
         yield Issue(
             "error", "too-long", f"the URL has {len(endpoint)} characters; at most {MOST_URL} are kept", at
         )
-    if _forbidden(host, private=policy.allow_private):
+    yield from _host(host, port, policy)
+
+
+def _host(host: str, port: int | None, policy: EndpointPolicy) -> Iterator[Issue]:
+    at = "Subscription.channel.endpoint"
+    if port == 0:
+        yield Issue("error", "value", "found port 0, which nothing listens on; expected 1 to 65535", at)
+    if not dialable(host):
+        said = (
+            f"found host {reprlib.repr(host)}, which can never be requested; expected a name of at most 253 characters"
+            " (labels of 1 to 63 letters, digits, - and _, the last one no number), or a whole IP address"
+        )
+        yield Issue("error", "value", said, at)
+    elif _forbidden(host, private=policy.allow_private):
         yield Issue("error", "security", f"{host} is not an address that is delivered to", at)
 
 
@@ -210,10 +223,13 @@ def _payload(channel: dict[str, Any], kind: SubscriptionKind) -> Iterator[Issue]
             yield Issue(
                 "error", "required", f"a topic Subscription needs a payload; expected {FHIR_JSON}", at
             )
-    elif _content(channel) is not None:
+    elif _levels(channel):
         yield _unsupported(
             "a payload content level belongs to topic Subscriptions; criteria here are a search", at
         )
+    for item in channel.get("_payload", {}).get("extension", []):
+        if item.get("url") != BACKPORT_PAYLOAD_CONTENT:
+            yield _unsupported(f"extension {item.get('url')} is not served", f"{at}.extension")
     if mime is not None and not _served(mime):
         yield _unsupported(f"found payload {mime!r}; expected {FHIR_JSON}, with fhirVersion 4.0 if any", at)
 
@@ -225,28 +241,29 @@ def _served(mime: str) -> bool:
     )
 
 
-def _content(channel: dict[str, Any]) -> str | None:
-    for item in channel.get("_payload", {}).get("extension", []):
-        if item.get("url") == BACKPORT_PAYLOAD_CONTENT:
-            return str(item.get("valueCode"))
-    return None
+def _levels(channel: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the extensions that say how much is to be sent; there is to be one."""
+    extensions = channel.get("_payload", {}).get("extension", [])
+    return [item for item in extensions if item.get("url") == BACKPORT_PAYLOAD_CONTENT]
+
+
+def _content(channel: dict[str, Any]) -> Content | None:
+    levels = _levels(channel)
+    return _CONTENTS.get(str(levels[0].get("valueCode"))) if levels else None
 
 
 def _content_level(channel: dict[str, Any]) -> Iterator[Issue]:
     at = "Subscription.channel.payload.extension"
-    found = _content(channel)
-    if found is None:
-        yield Issue(
-            "error",
-            "required",
-            "backport-payload-content is missing; expected empty, id-only or full-resource",
-            at,
-        )
-    elif found not in _CONTENTS:
-        yield _unsupported(f"found content level {found!r}; expected empty, id-only or full-resource", at)
-    for item in channel.get("_payload", {}).get("extension", []):
-        if item.get("url") != BACKPORT_PAYLOAD_CONTENT:
-            yield _unsupported(f"extension {item.get('url')} is not served", at)
+    expected = "empty, id-only or full-resource"
+    levels = _levels(channel)
+    if not levels:
+        yield Issue("error", "required", f"backport-payload-content is missing; expected {expected}", at)
+    elif len(levels) > 1:
+        said = f"found {BACKPORT_PAYLOAD_CONTENT} more than once; expected it once"
+        yield Issue("error", "value", said, at)
+    elif _content(channel) is None:
+        said = f"found backport-payload-content with {_found(levels[0])}; expected valueCode, {expected}"
+        yield _unsupported(said, at)
 
 
 def _extensions(channel: dict[str, Any], kind: SubscriptionKind) -> Iterator[Issue]:
@@ -272,7 +289,7 @@ def _found(extension: dict[str, Any]) -> str:
     return ", ".join(found) or "no value"
 
 
-def _latest_only(item: dict[str, Any], content: str | None, at: str) -> Iterator[Issue]:
+def _latest_only(item: dict[str, Any], content: Content | None, at: str) -> Iterator[Issue]:
     if not isinstance(item.get("valueBoolean"), bool):
         yield Issue("error", "value", "latest-only takes a valueBoolean", at)
     elif item["valueBoolean"] and content == "empty":
@@ -282,7 +299,7 @@ def _latest_only(item: dict[str, Any], content: str | None, at: str) -> Iterator
 
 def _headers(headers: list[str]) -> Iterator[Issue]:
     at = "Subscription.channel.header"
-    if len(headers) > MOST_HEADERS or sum(map(len, headers)) > MOST_HEADER_BYTES:
+    if len(headers) > MOST_HEADERS or sum(len(header.encode()) for header in headers) > MOST_HEADER_BYTES:
         yield Issue(
             "error", "too-long", f"at most {MOST_HEADERS} headers and {MOST_HEADER_BYTES} bytes are sent", at
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,9 @@ from services.notifier.render.queries import Standing
 from services.notifier.send.loading import channel_of
 from services.notifier.send.resends import owed_of
 from services.principal import Principal
+
+MOST_STANDINGS: Final = 1000
+"""Subscriptions in one answer."""
 
 MOST_EVENTS: Final = 500
 """Events in one answer."""
@@ -84,9 +87,12 @@ class KeptEvents:
 
 
 async def standings(
-    connection: Connection, principal: Principal, ids: Sequence[str], statuses: Sequence[str]
-) -> list[Standing]:
-    """Return the Subscriptions the principal may see, of these ids and in these statuses; none named is any."""
+    connection: Connection, principal: Principal, ids: Collection[str], statuses: Collection[str]
+) -> tuple[list[Standing], bool]:
+    """Return the Subscriptions the principal may see, of these ids and in these statuses; none named is any.
+
+    They are the first by id, as many as go into one answer, and whether there are more.
+    """
     statement = _STANDING
     if principal.role != "operator":
         statement = statement.where(_s.client == principal.client)
@@ -94,7 +100,8 @@ async def standings(
         statement = statement.where(_s.id.in_(ids))
     if statuses:
         statement = statement.where(_s.status.in_(statuses))
-    return [_standing(row) for row in await connection.execute(statement)]
+    found = [_standing(row) for row in await connection.execute(statement.limit(MOST_STANDINGS + 1))]
+    return found[:MOST_STANDINGS], len(found) > MOST_STANDINGS
 
 
 async def standing(connection: Connection, logical_id: str) -> Standing:

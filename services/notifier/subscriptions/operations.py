@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
-from schemas.outcome import operation_outcome
+from schemas.outcome import operation_outcome, refuse
 from schemas.raw_json import parse
 from services.clock import Clock
 from services.database import Database
 from services.fhir_http import json_response, read_body
 from services.notifier.render.queries import events_history, status_searchset
-from services.notifier.subscriptions.kept import kept_events, standing, standings
+from services.notifier.subscriptions.kept import MOST_STANDINGS, kept_events, standing, standings
 from services.notifier.subscriptions.parameters import Inputs, from_query, from_resource
 from services.notifier.subscriptions.requests import logical_id
 from services.notifier.subscriptions.resending import Range, send_again
@@ -52,14 +52,17 @@ class OperationRoutes:
         app.router.add_post(every + "/{id}/$resend", self.resend)
 
     async def status_of_many(self, request: web.Request) -> web.Response:
-        """Answer for the Subscriptions of these ids and statuses; one that is not there adds nothing."""
+        """Answer for the Subscriptions of these ids and statuses, up to a bound; one that is not there adds nothing."""
         given = await self.inputs(request, *_OF_STATUS)
-        ids, statuses = given.all("id"), given.statuses("status")
+        ids, statuses = set(given.all("id")), set(given.statuses("status"))
+        if len(ids) > MOST_STANDINGS:
+            raise refuse(400, "too-costly", f"{len(ids)} ids are given; expected at most {MOST_STANDINGS}")
         async with self._database.read() as connection:
-            found = await standings(connection, request[PRINCIPAL], ids, statuses)
+            found, more = await standings(connection, request[PRINCIPAL], ids, statuses)
         query = f"?{request.query_string}" if request.query_string else ""
         url = f"{self._base}/Subscription/$status{query}"
-        return json_response(status_searchset(found, url=url, base=self._base, now=self._clock.now()))
+        now = self._clock.now()
+        return json_response(status_searchset(found, more=more, url=url, base=self._base, now=now))
 
     async def status_of_one(self, request: web.Request) -> web.Response:
         """Answer for one; `id` and `status` are read by the type's operation only (R-140)."""

@@ -49,6 +49,7 @@ class Asked:
 
     query: Query
     count: int
+    """Resources on a page; 0 asks for the total alone (R4 search.html 3.1.1.5.5)."""
     after: str | None
     understood: str
     """The query string without what was ignored: the `self` link."""
@@ -62,6 +63,8 @@ class Page:
     found: Sequence[Stored]
     next: str | None
     """The id that the next page begins after, if there is one."""
+    total: int | None
+    """How many are found in all; `None` where that would take reading on."""
 
 
 def understand(query: str, *, base_url: str, lenient: bool) -> Asked:
@@ -88,8 +91,8 @@ def understand(query: str, *, base_url: str, lenient: bool) -> Asked:
 def _shape(result: Sequence[tuple[str, str]], *, lenient: bool) -> tuple[int, list[str]]:
     count, ignored = DEFAULT_COUNT, []
     for name, value in result:
-        if name == "_count" and value.isdigit() and len(value) < 10:
-            count = max(1, min(int(value), MOST))
+        if name == "_count" and value.isascii() and value.isdecimal() and len(value) < 10:
+            count = min(int(value), MOST)
         elif name == "_format":
             require_json(value)
         elif name not in {"_pretty", "_total"}:
@@ -105,17 +108,21 @@ async def find(connection: Connection, asked: Asked, principal: Principal, now: 
     statement = sa.select(t.subscription).where(sa.not_(s.deleted), *_narrowed(asked.query.terms))
     if principal.role != "operator":
         statement = statement.where(s.client == principal.client)
-    if asked.after is not None:
+    if asked.after is not None and asked.count:
         statement = statement.where(s.id > asked.after)
     holds = compile_terms(asked.query.terms)
     found: list[Stored] = []
+    total = 0
     async for row in connection.stream(statement.order_by(s.id)):
         each = stored(row)
         if holds(_facets(each, row), now):
+            total += 1
+            if not asked.count:
+                continue
             if len(found) == asked.count:
-                return Page(found, found[-1].id)
+                return Page(found, found[-1].id, None)
             found.append(each)
-    return Page(found, None)
+    return Page(found, None, total if asked.after is None or not asked.count else None)
 
 
 def _facets(each: Stored, row: Any) -> Any:
@@ -145,7 +152,7 @@ def _plain(value: Any) -> str | None:
 
 
 def result(asked: Asked, page: Page, *, base_url: str) -> dict[str, Any]:
-    """Return the searchset Bundle. `total` is there when all of it is on this page."""
+    """Return the searchset Bundle. `total` is there when all of it is on this page, or nothing else is asked for."""
     path = f"{base_url}/Subscription"
     links = [{"relation": "self", "url": f"{path}?{asked.understood}" if asked.understood else path}]
     if page.next is not None:
@@ -160,7 +167,7 @@ def result(asked: Asked, page: Page, *, base_url: str) -> dict[str, Any]:
         outcome = operation_outcome([Issue("warning", "not-supported", each) for each in said])
         entries.append({"resource": outcome, "search": {"mode": "outcome"}})
     bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset"}
-    if page.next is None and asked.after is None:
-        bundle["total"] = len(page.found)
+    if page.total is not None:
+        bundle["total"] = page.total
     bundle["link"] = links
     return bundle | {"entry": entries} if entries else bundle

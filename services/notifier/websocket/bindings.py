@@ -18,7 +18,7 @@ from services.clock import Clock
 from services.database import Connection, Database, UtcDateTime
 from services.notifier import tables as t
 from services.notifier.model import Channel, LaneState, Status
-from services.notifier.record.lane import idle_until
+from services.notifier.record.lane import greeted_with, idle_until
 from services.notifier.send.endpoints import WEBSOCKET
 from services.notifier.send.loading import channel_of
 from services.notifier.websocket.tokens import Grant, shown
@@ -33,7 +33,7 @@ _BINDABLE = (
     sa.select(
         _s.id.label("subscription_id"), _s.kind, _s.status, _s.channel, _s.endpoint, _s.mime, _s.content, _s.criteria,
         _s.headers, _s.timeout, _s.heartbeat, _s.latest_only, _s.version.label("subscription_version"),
-        _lane.next_number,
+        _lane.next_number, _lane.last_number, _lane.plan_last,
     )
     .join(t.lane, _lane.subscription_id == _s.id)
     .where(
@@ -70,7 +70,7 @@ class Bindable:
 
     channel: Channel
     events: int
-    """Numbers that are settled."""
+    """What its handshake counts."""
 
 
 async def bindable(database: Database, clock: Clock, text: str) -> tuple[Grant | None, Sequence[Bindable]]:
@@ -80,7 +80,13 @@ async def bindable(database: Database, clock: Clock, text: str) -> tuple[Grant |
         if grant is None:
             return None, ()
         return grant, [
-            Bindable(channel_of(row), row.next_number - 1) for row in await _bindable(connection, grant)
+            Bindable(
+                channel_of(row),
+                greeted_with(
+                    next_number=row.next_number, last_number=row.last_number, plan_last=row.plan_last
+                ),
+            )
+            for row in await _bindable(connection, grant)
         ]
 
 
