@@ -35,6 +35,8 @@ def fired(interests: Iterable[Interest], event: EventView) -> list[str]:
 
 
 def fires(interest: Interest, event: EventView) -> bool:
+    if interest.ends_at is not None and not event.time < interest.ends_at:
+        return False
     parties = {"*"} | set(event.facets.get("payer", [])) | set(event.facets.get("provider", []))
     if not parties & interest.organisations or not accepted(interest, event):
         return False

@@ -35,6 +35,8 @@ class Outbox:
 
     database: Database
     numbers: itertools.count[int] = field(default_factory=itertools.count)
+    accepted: datetime = ACCEPTED
+    """When the first was accepted; each one a second after the one before."""
 
     async def accept(
         self, contract: str, *, within: Connection | None = None, body: bytes | None = None
@@ -55,7 +57,7 @@ class Outbox:
             type=EventType.SETTLED,
             source=SOURCE,
             subject=f"MeasureReport/r{number}/_history/1",
-            time=ACCEPTED + timedelta(seconds=number),
+            time=self.accepted + timedelta(seconds=number),
             contract=contract,
             interaction="create",
             facets={"contract": [contract], "period": [["2026-01-01T00:00:00.000Z", None]]},

@@ -63,6 +63,8 @@ class Channel:
     latest_only: bool = False
     """What a later version supersedes by the time its turn comes is skipped."""
     type: ChannelType = "rest-hook"
+    ends_at: datetime | None = None
+    """Nothing is sent from then on; `None`: it goes on."""
 
     @property
     def manner(self) -> Manner:

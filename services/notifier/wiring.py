@@ -31,6 +31,7 @@ from services.notifier.send.worker import Sender
 from services.notifier.subscriptions.channels import EndpointPolicy
 from services.notifier.subscriptions.http import SubscriptionRoutes
 from services.notifier.subscriptions.operations import OperationRoutes
+from services.notifier.subscriptions.timers import IDLE as TIMERS_IDLE
 from services.notifier.subscriptions.timers import Patience, StatusTimers
 from services.notifier.subscriptions.topics_http import topics_as_basic
 from services.notifier.subscriptions.trial_http import TrialRoutes
@@ -68,7 +69,7 @@ class Notifier:
         self._base = settings.fhir_base
         self._source = source
         self._stopping = False
-        owed = Wakeup()
+        owed, ends = Wakeup(), Wakeup()
         live = LiveIndex(database, settings.fhir_base)
         self._client = client
         self._sockets = Sockets(
@@ -121,6 +122,7 @@ class Notifier:
             policy=EndpointPolicy(settings.allow_http_endpoints, settings.allow_private_endpoints),
             depth=settings.max_json_depth,
             changed=owed.set,
+            ends=ends.set,
         )
         self._trials = TrialRoutes(
             database,
@@ -133,7 +135,7 @@ class Notifier:
             database, clock, base=settings.fhir_base, depth=settings.max_json_depth, owed=owed
         )
         patience = Patience.of_days(settings.error_days, settings.off_days, settings.unbound_days)
-        timers = StatusTimers(database, clock, patience)
+        timers = StatusTimers(database, clock, patience, ends)
         poll = settings.poll_seconds
         self._intake = Loop("intake", intake.step, wake=source.wake, idle=poll)
         self.loops = [
@@ -151,7 +153,7 @@ class Notifier:
                 ClockJumps(database, clock, longest=max(settings.retry_schedule, default=0.0)).step,
                 idle=CLOCK_IDLE,
             ),
-            Loop("status timers", timers.step, idle=10.0),
+            Loop("status timers", timers.step, wake=ends, idle=TIMERS_IDLE),
         ]
 
     def mount(self, app: web.Application) -> None:

@@ -7,7 +7,7 @@ that meets every term of it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -146,7 +146,15 @@ def subscriptions(draw: st.DrawFn) -> tuple[dict[str, Any], list[Wish]]:
 
 def admitted(resource: dict[str, Any], organisations: frozenset[str]) -> tuple[Interest, tuple[str, ...]]:
     found = admit(resource, base_url=BASE, policy=POLICY, now=NOW)
-    wanted = interest("s", organisations, found.kind, found.criteria, found.filters, base_url=BASE)
+    wanted = interest(
+        "s",
+        organisations,
+        found.kind,
+        found.criteria,
+        found.filters,
+        base_url=BASE,
+        ends_at=found.ends_at,
+    )
     return wanted, term_texts(found.kind, found.criteria, found.filters)
 
 
@@ -203,8 +211,9 @@ def reports(draw: st.DrawFn) -> Facets:
     reports(),
     st.none() | reports(),
     st.none() | reports(),
+    st.none() | st.integers(-1, 1),
 )
-@pytest.mark.requirement("R-024", "R-031", "R-186")
+@pytest.mark.requirement("R-024", "R-031", "R-077", "R-186")
 def test_index_plain_evaluation_and_explanation_agree_on_every_pair(
     sent: tuple[dict[str, Any], list[Wish]],
     organisations: frozenset[str],
@@ -212,9 +221,13 @@ def test_index_plain_evaluation_and_explanation_agree_on_every_pair(
     facets: Facets,
     previous: Facets | None,
     predecessor: Facets | None,
+    after_end: int | None,
 ) -> None:
-    wanted, texts = admitted(sent[0], organisations)
-    event = Event(kind, facets, previous)
+    """`after_end`: how many microseconds after the `end` of the Subscription, if it has one."""
+    end = {} if after_end is None else {"end": (NOW + timedelta(hours=1)).isoformat()}
+    wanted, texts = admitted(sent[0] | end, organisations)
+    time = NOW if after_end is None else NOW + timedelta(hours=1, microseconds=after_end)
+    event = Event(kind, facets, previous, time)
     found = index_of(wanted).match(event, predecessor) == ["s"]
     assert found == explain(wanted, texts, event, predecessor).fires
     assert found == (fires(wanted, event) and crosses(wanted, event, predecessor))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -182,6 +182,21 @@ def test_a_subscription_that_is_written_again_wants_what_it_says_now() -> None:
     assert index.match(Event(EventType.SETTLED, facets(SETTLED))) == []
 
 
+@pytest.mark.requirement("R-077")
+def test_what_is_accepted_at_the_end_or_after_fires_nothing() -> None:
+    tick = timedelta(microseconds=1)
+    ending = Interest.classic("ending", EVERYONE, query(), ends_at=NOW)
+    below = query("metric-score=star$lt3.5")
+    crossing = Interest.in_topic("crossing", EVERYONE, below, topic("metric-threshold"), ends_at=NOW)
+    index = index_of(ending, crossing, classic(name="going-on"))
+    scored: Facets = {**facets(), "metric-score": [[f"{METRIC_SYSTEM}|star", "3.4", ""]]}
+    for time, told in [(NOW - tick, True), (NOW, False), (NOW + tick, False)]:
+        found = index.match(Event(EventType.PUBLISHED, scored, time=time), facets())
+        assert found == (["crossing", "ending", "going-on"] if told else ["going-on"])
+    index.put(replace(ending, ends_at=None))
+    assert "ending" in index.match(Event(EventType.PUBLISHED, scored)), "its end was taken back"
+
+
 class Counted(dict[str, Any]):
     """Facets that count how often they are asked for one parameter."""
 
@@ -333,9 +348,10 @@ organisations = st.frozensets(st.sampled_from(["*", "Organization/a", *PROVIDERS
 topics = st.sampled_from(["report-available", "report-settled", "report-corrected", "report-withdrawn"]).map(
     topic
 )
+ends = st.sampled_from([None, NOW, NOW + timedelta(microseconds=1), datetime(2027, 1, 2, tzinfo=UTC)])
 interests = st.one_of(
-    st.builds(Interest.classic, st.just("?"), organisations, queries),
-    st.builds(Interest.in_topic, st.just("?"), organisations, queries, topics),
+    st.builds(Interest.classic, st.just("?"), organisations, queries, ends_at=ends),
+    st.builds(Interest.in_topic, st.just("?"), organisations, queries, topics, ends_at=ends),
 )
 
 
@@ -377,4 +393,5 @@ def test_after_the_last_subscription_has_gone_nothing_is_left(gone: list[Interes
         index.remove(interest.subscription)
     assert index.match(event) == []
     assert index._audiences == {}
+    assert index._ends == {}
     assert len(index._conditions) == 0

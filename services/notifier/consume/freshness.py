@@ -28,7 +28,17 @@ _REVISION = sa.select(t.revision.c.value)
 _AT_ONCE = 2_000
 """Subscriptions read at a time: a new process reads all there are, and goes on beating meanwhile."""
 _CHANGED = (
-    sa.select(_s.id, _s.kind, _s.criteria, _s.filters, _s.organisations, _s.deleted, _s.status, _s.revision)
+    sa.select(
+        _s.id,
+        _s.kind,
+        _s.criteria,
+        _s.filters,
+        _s.organisations,
+        _s.ends_at,
+        _s.deleted,
+        _s.status,
+        _s.revision,
+    )
     .where(
         _s.revision <= sa.bindparam("current"),
         # As one comparison: an OR of two would be looked up by neither database.
@@ -89,6 +99,7 @@ class LiveIndex:
                 row.criteria,
                 tuple(orjson.loads(row.filters)),
                 base_url=self._base_url,
+                ends_at=row.ends_at,
             )
         except FhirError:
             # Admitted by another version of this service, and not understood by this one.

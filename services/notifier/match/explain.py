@@ -14,7 +14,7 @@ from schemas.facets import EVERY_ORGANISATION, Facets, FacetValue, parties
 from schemas.search.predicate import compile_term, compile_terms, concerns, facet_name
 from schemas.search.values import Term
 from services.notifier.match.crossing import crossing
-from services.notifier.match.interest import GONE, EventView, Interest, triggered
+from services.notifier.match.interest import GONE, EventView, Interest, ended, triggered
 
 MOST_FOUND: Final = 20
 """Values shown of one parameter."""
@@ -25,7 +25,7 @@ class Check:
     """One condition of a subscription, held against an event."""
 
     name: str
-    """`organisation`, `trigger`, `crossing`, or the search parameter."""
+    """`organisation`, `trigger`, `end`, `crossing`, or the search parameter."""
     expected: str
     found: str
     holds: bool
@@ -48,7 +48,7 @@ def explain(
 ) -> Explanation:
     """Return every check; `texts` are the terms as the subscriber wrote them, in the order of the query's."""
     facets = _judged(interest, event)
-    checks = [_organisation(interest, event), _trigger(interest, event)]
+    checks = [_organisation(interest, event), _trigger(interest, event), *_end(interest, event)]
     checks += [
         _term(term, text, facets, event) for term, text in zip(interest.query.terms, texts, strict=True)
     ]
@@ -86,6 +86,15 @@ def _trigger(interest: Interest, event: EventView) -> Check:
     return Check(
         "trigger", _listed(sorted(wanted)), event.type.value, triggered(interest.audience.triggers, event)
     )
+
+
+def _end(interest: Interest, event: EventView) -> Iterator[Check]:
+    if interest.ends_at is None:
+        return
+    over = ended(interest.ends_at, event.time)
+    wanted = f"accepted before its end, {interest.ends_at.isoformat()}"
+    found = f"accepted at {event.time.isoformat()}"
+    yield Check("end", wanted, f"{found}: it had ended" if over else found, not over)
 
 
 def _term(term: Term, text: str, facets: Facets, event: EventView) -> Check:

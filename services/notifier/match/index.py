@@ -22,7 +22,7 @@ from schemas.search.predicate import Predicate, compile_terms
 from schemas.search.values import Term
 from services.notifier.match.columns import Column, Place, Plan, Signature, plan, read
 from services.notifier.match.crossing import Crossing, crossing
-from services.notifier.match.interest import GONE, Audience, EventView, Interest, triggered
+from services.notifier.match.interest import GONE, Audience, EventView, Interest, ended, triggered
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -96,6 +96,8 @@ class MatchIndex:
         self._signatures: dict[Signature, Signature] = {}
         """One object for each signature there ever was: they are few, and named a million times."""
         self._crossings: dict[str, Crossing] = {}
+        self._ends: dict[str, datetime] = {}
+        """Of those that have an `end` only: few do."""
         self._conditions: WeakValueDictionary[tuple[Term, ...], _Condition] = WeakValueDictionary()
 
     def __len__(self) -> int:
@@ -128,6 +130,8 @@ class MatchIndex:
         condition = self._condition(planned.residual)
         if audience.crosses is not None:
             self._crossings[subscription] = crossing(interest.query.terms, audience.crosses)
+        if interest.ends_at is not None:
+            self._ends[subscription] = interest.ends_at
         cells = []
         signature = self._signatures.setdefault(planned.signature, planned.signature)
         for place in _places(interest, planned):
@@ -145,6 +149,7 @@ class MatchIndex:
         if filed is None:
             return
         self._crossings.pop(subscription, None)
+        self._ends.pop(subscription, None)
         for cell in filed.cells:
             cell.remove(filed.condition, subscription)
             if cell.conditions:
@@ -178,6 +183,8 @@ class MatchIndex:
             if audience.also_previous and superseded is not None:
                 # Judged by what it was, shown to the parties of what it is.
                 _collect(tables, superseded, organisations, event.time, found)
+        if self._ends:
+            found = {each for each in found if not ended(self._ends.get(each), event.time)}
         return sorted(found)
 
     def _crossed(

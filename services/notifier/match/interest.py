@@ -60,18 +60,33 @@ class Interest:
     """Whom it may hear for: only reports one of them is party to can match. `*` is party to all."""
     query: Query
     audience: Audience
+    ends_at: datetime | None = None
+    """What is accepted from then on it is not told of; `None`: it goes on."""
 
     @classmethod
-    def classic(cls, subscription: str, organisations: frozenset[str], query: Query) -> Interest:
+    def classic(
+        cls,
+        subscription: str,
+        organisations: frozenset[str],
+        query: Query,
+        *,
+        ends_at: datetime | None = None,
+    ) -> Interest:
         """Return the interest of a classic Subscription with these criteria."""
-        return cls(subscription, organisations, query, CLASSIC)
+        return cls(subscription, organisations, query, CLASSIC, ends_at)
 
     @classmethod
     def in_topic(
-        cls, subscription: str, organisations: frozenset[str], query: Query, topic: Topic
+        cls,
+        subscription: str,
+        organisations: frozenset[str],
+        query: Query,
+        topic: Topic,
+        *,
+        ends_at: datetime | None = None,
     ) -> Interest:
         """Return the interest of a topic Subscription; `query` holds its filters."""
-        return cls(subscription, organisations, query, _audience(topic))
+        return cls(subscription, organisations, query, _audience(topic), ends_at)
 
 
 CLASSIC: Final = Audience(
@@ -86,6 +101,11 @@ GONE: Final = frozenset({EventType.WITHDRAWN, EventType.DELETED})
 @cache
 def _audience(topic: Topic) -> Audience:
     return Audience(topic.triggers, topic.crosses is None, topic.crosses)
+
+
+def ended(ends_at: datetime | None, now: datetime) -> bool:
+    """Tell whether a Subscription with this `end` has reached it: nothing is told at that moment or after."""
+    return ends_at is not None and now >= ends_at
 
 
 def triggered(triggers: tuple[Trigger, ...], event: EventView) -> bool:

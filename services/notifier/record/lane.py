@@ -21,7 +21,7 @@ from services.notifier.record.verdict import (
 AHEAD = 16
 """Batches a lane may send before their record; a kill repeats no more than these, in order.
 
-What is sent again counts among them (`send.resends`), but for one that goes after sixteen that were owed.
+What is sent again counts among them (`send.resends`).
 """
 LONG = 4 * AHEAD
 """Batches of a plan when no other lane waits: some are recorded while the next are sent."""

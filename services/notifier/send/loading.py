@@ -25,11 +25,29 @@ MOST_BYTES_AT_ONCE: Final = 32 * 2**20
 AROUND_BUNDLE, AROUND_REPORT = 4096, 1536
 """Most bytes of a notification Bundle besides its reports: in all, and for each event."""
 
-_CHANNELS = hot("""
+_CHANNELS = hot(
+    """
     SELECT id AS subscription_id, kind, status, channel, endpoint, mime, content, criteria, headers, timeout,
-           heartbeat, latest_only, version AS subscription_version
+           heartbeat, latest_only, version AS subscription_version, ends_at
     FROM subscription WHERE id {ids}
-""")
+    """,
+    [
+        sa.column("subscription_id"),
+        sa.column("kind"),
+        sa.column("status"),
+        sa.column("channel"),
+        sa.column("endpoint"),
+        sa.column("mime"),
+        sa.column("content"),
+        sa.column("criteria"),
+        sa.column("headers"),
+        sa.column("timeout"),
+        sa.column("heartbeat"),
+        sa.column("latest_only"),
+        sa.column("subscription_version"),
+        sa.column("ends_at", UtcDateTime()),
+    ],
+)
 
 _OWED = hot(
     """
@@ -269,4 +287,5 @@ def channel_of(row: Any) -> Channel:
         heartbeat=row.heartbeat,
         latest_only=row.latest_only,
         type=row.channel,
+        ends_at=row.ends_at,
     )

@@ -73,7 +73,8 @@ async def load_resends(connection: Connection, lanes: Sequence[Lane]) -> dict[st
 def _most(lane: Lane) -> int:
     """Return how many may follow what is owed in one turn: as far as AHEAD has room, and one at least.
 
-    None at all would say that nothing of what was asked for is kept.
+    None at all would say that nothing of what was asked for is kept. Where there is no room for the one it is not sent,
+    but left to the next turn.
     """
     owed = lane.last_number - lane.next_number + 1
     return min(AT_ONCE, max(1, AHEAD - owed))

@@ -11,6 +11,7 @@ from enum import Enum, auto
 
 from services import logs, metrics
 from services.clock import Clock
+from services.notifier.match.interest import ended
 from services.notifier.model import Answer, Batch, LaneState, Request, Resend
 from services.notifier.record.lane import AHEAD, Lane, greeted_with
 from services.notifier.record.turn import Resent, Tried, Turn
@@ -39,6 +40,8 @@ log = logs.get(__name__)
 
 _AFTER_A_FAULT = 60.0
 """Seconds that a lane waits after a turn that failed by a fault of ours."""
+_UNTIL_OFF = 5.0
+"""Seconds that a lane waits at the `end` of its Subscription, which is turned off by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Sender:
         self, claimed: Claimed, slots: asyncio.Semaphore, hand_in: Callable[[Turn], None]
     ) -> Turn:
         """Send what was claimed, a slot for each request; the turn ends at the first batch that is not delivered.
+
+        Nothing is sent at the `end` of its Subscription or after: what is owed then is given up with the lane.
 
         Of a long plan, what was sent is handed in now and then, to be recorded while the next is sent.
         """
@@ -81,8 +86,7 @@ class Sender:
         """Take the last of the turns, and those that follow it; the last is not handed in."""
         turn = turns[-1]
         if claimed.lane.state is LaneState.HANDSHAKE:
-            async with slots:
-                await self._handshake(turn)
+            await self._greet(turn, slots)
             return
         for batch in claimed.batches:
             if len(claimed.batches) > AHEAD and len(turn.tries) == AHEAD // 2:
@@ -96,8 +100,11 @@ class Sender:
             async with slots:
                 if not self._may_send(turn, claimed) or not await self._send(turn, batch):
                     return
-        if _owes(turn):
-            return  # what is asked for again comes after all that is owed
+        unrecorded = sum(
+            len(each.tries) for each in turns[-2:]
+        )  # at most: the one before may be on record by now
+        if _owes(turn) or (claimed.resends and unrecorded >= AHEAD):
+            return  # what is asked for again comes after all that is owed, and counts among those ahead
         for resend in claimed.resends:
             async with slots:
                 if not self._may_send(turn, claimed) or not await self._send_again(turn, resend):
@@ -136,10 +143,24 @@ class Sender:
         needed = max(self.deadline, float(turn.channel.timeout or 0))
         if self.stopping() or self.leases.left(claimed) <= needed:
             return False
+        if self._over(turn):
+            return False
         if wait := self.endpoints.wait(claimed.lane.endpoint):
             turn.wait = wait
             return False
         return True
+
+    def _over(self, turn: Turn) -> bool:
+        """Tell whether the Subscription has reached its `end`; its lane then waits for being turned off."""
+        if not ended(turn.channel.ends_at, self.clock.now()):
+            return False
+        turn.wait = _UNTIL_OFF
+        return True
+
+    async def _greet(self, turn: Turn, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            if not self._over(turn):
+                await self._handshake(turn)
 
     async def _handshake(self, turn: Turn) -> None:
         lane = turn.lane

@@ -148,12 +148,13 @@ def interest(
     filters: tuple[str, ...],
     *,
     base_url: str,
+    ends_at: datetime | None = None,
 ) -> Interest:
     """Return an admitted subscription as the match index knows it."""
     query = interest_terms(kind, criteria, filters, base_url=base_url)
     if kind == "classic":
-        return Interest.classic(subscription, organisations, query)
-    return Interest.in_topic(subscription, organisations, query, _topic(criteria))
+        return Interest.classic(subscription, organisations, query, ends_at=ends_at)
+    return Interest.in_topic(subscription, organisations, query, _topic(criteria), ends_at=ends_at)
 
 
 def _topic(criteria: str) -> Topic:

@@ -36,7 +36,10 @@ _PATCH = "application/json-patch+json"
 
 
 class SubscriptionRoutes:
-    """The handlers; `changed` is called after each write, so that handshakes start at once."""
+    """The handlers; `changed` is called after each write, so that handshakes start at once.
+
+    `ends` is called after the write of a Subscription with an `end`, so that somebody waits for it.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class SubscriptionRoutes:
         policy: EndpointPolicy,
         depth: int,
         changed: Callable[[], None],
+        ends: Callable[[], None],
     ) -> None:
         """Take what admission and the store need."""
         self._database = database
@@ -56,6 +60,7 @@ class SubscriptionRoutes:
         self._policy = policy
         self._depth = depth
         self._changed = changed
+        self._ends = ends
 
     def mount(self, app: web.Application) -> None:
         """Add the routes at the path of the base URL."""
@@ -78,7 +83,7 @@ class SubscriptionRoutes:
         unconditional(request)
         admitted = self._admitted(await self._sent(request))
         made = await self._store.create(request[PRINCIPAL], admitted)
-        self._changed()
+        self._wake(admitted)
         return self._answer(made, 201)
 
     async def read(self, request: web.Request) -> web.Response:
@@ -131,7 +136,7 @@ class SubscriptionRoutes:
         made, created = await self._store.update(
             request[PRINCIPAL], of, admitted, sent["status"], replaces(request)
         )
-        self._changed()
+        self._wake(admitted)
         return self._answer(made, 201 if created else 200)
 
     async def patch(self, request: web.Request) -> web.Response:
@@ -150,11 +155,12 @@ class SubscriptionRoutes:
             wanted = apply_patch(before.wire(), operations)
             if wanted.get("id") != of:
                 raise refuse(422, "business-rule", "a patch cannot change the id", "Subscription.id")
+            admitted = self._admitted(wanted)
             made = await self._store.replace_version(
-                request[PRINCIPAL], of, self._admitted(wanted), wanted["status"], before.version
+                request[PRINCIPAL], of, admitted, wanted["status"], before.version
             )
             if made is not None:
-                self._changed()
+                self._wake(admitted)
                 return self._answer(made, 200)
         raise refuse(409, "conflict", f"others keep writing Subscription/{of}; send the patch again")
 
@@ -174,6 +180,11 @@ class SubscriptionRoutes:
         async with self._database.read() as connection:
             page = await search.find(connection, asked, request[PRINCIPAL], self._clock.now())
         return json_response(search.result(asked, page, base_url=self._base))
+
+    def _wake(self, written: Admitted) -> None:
+        self._changed()
+        if written.ends_at is not None:
+            self._ends()
 
     async def _sent(self, request: web.Request) -> dict[str, Any]:
         return parse(await read_body(request, MOST_BYTES), max_depth=self._depth)

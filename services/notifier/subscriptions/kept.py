@@ -31,7 +31,7 @@ _n, _e, _gap, _lost = t.notification.c, t.event.c, t.passed_over.c, t.given_up.c
 _STANDING = (
     sa.select(
         _s.id.label("subscription_id"), _s.kind, _s.status, _s.channel, _s.endpoint, _s.mime, _s.content, _s.criteria,
-        _s.headers, _s.timeout, _s.heartbeat, _s.latest_only, _s.version.label("subscription_version"), _s.error,
+        _s.headers, _s.timeout, _s.heartbeat, _s.latest_only, _s.ends_at, _s.version.label("subscription_version"), _s.error,
         _counter.last_number, _lane.failure, _lane.said,
     )
     .join(t.counter, _counter.subscription_id == _s.id)

@@ -1,12 +1,14 @@
 """What does time alone make of a Subscription? Its `end` comes; a month in `error`, or without a client, turns it `off`.
 
-After a season `off`, or at its end, what it is owed is given up.
+After a season `off`, or at its end, what it is owed is given up. The end is looked for at its very moment; the
+matching and the sending look at it themselves, so that nothing is told after it however late this is.
 
 Each move is one transaction with its audit row. Locks: counter, lane, subscription, as everywhere.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,11 +23,18 @@ from services.notifier import tables as t
 from services.notifier.model import LaneState, Status, manner_of
 from services.notifier.subscriptions.statuses import Cause, move
 from services.notifier.subscriptions.versions import keep
+from services.wakeup import Wakeup
 
 log = logs.get(__name__)
 
 AT_ONCE: Final = 100
 """Subscriptions looked at in one round."""
+
+IDLE: Final = 10.0
+"""Seconds between two rounds, unless an `end` comes before or a Subscription that has one is written."""
+
+_SPACED: Final = 0.05
+"""Fewest seconds between two rounds that are for an `end`: many that end one after the other are moved together."""
 
 NUMBERS_AT_ONCE: Final = 5_000
 """Most numbers given up in one transaction."""
@@ -54,11 +63,18 @@ class Patience:
 class StatusTimers:
     """The loop step that moves what has stayed too long; any number may run."""
 
-    def __init__(self, database: Database, clock: Clock, patience: Patience) -> None:
-        """Judge by the clock's days: a database's own time and ours differ by less than matters."""
+    def __init__(
+        self, database: Database, clock: Clock, patience: Patience, wake: Wakeup | None = None
+    ) -> None:
+        """Judge by the clock's days: a database's own time and ours differ by less than matters.
+
+        `wake` is set when the next `end` comes.
+        """
         self._database = database
         self._clock = clock
         self._patience = patience
+        self._wake = wake or Wakeup()
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def step(self) -> bool:
         """Move some of those whose time is up; tell whether there may be more."""
@@ -66,6 +82,7 @@ class StatusTimers:
         turned_off = await self._turn_off()
         abandoned = await self._abandon()
         expired = await self._expire()
+        await self._wake_at_next_end()
         return ended or AT_ONCE in {turned_off, abandoned} or expired
 
     async def _end(self) -> bool:
@@ -83,6 +100,15 @@ class StatusTimers:
                 if lane is not None and lane.next_number <= lane.last_number:
                     await _give_up(connection, lane, now, "the subscription has reached its end")
         return len(late) == AT_ONCE or bool(owing)
+
+    async def _wake_at_next_end(self) -> None:
+        coming = await self._late(_NEXT_END, {})
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if coming:
+            seconds = max((coming[0] - self._clock.now()).total_seconds(), _SPACED)
+            self._alarm = asyncio.get_running_loop().call_later(seconds, self._wake.set)
 
     async def _turn_off(self) -> int:
         if self._patience.in_error is None:
@@ -125,7 +151,7 @@ class StatusTimers:
                     await _give_up(connection, lane, self._clock.now(), reason)
         return bool(late)
 
-    async def _late(self, statement: sa.Select[Any], named: Mapping[str, Any]) -> Sequence[str]:
+    async def _late(self, statement: sa.Select[Any], named: Mapping[str, Any]) -> Sequence[Any]:
         async with self._database.read() as connection:
             return list((await connection.execute(statement, named)).scalars())
 
@@ -161,12 +187,9 @@ _UNBOUND = (
     .limit(AT_ONCE)
 )
 _OFF_OWING = _waiting(Status.OFF).select_from(_OWES)
-_ENDED = (
-    sa.select(_s.id)
-    .where(sa.text("ends_at IS NOT NULL AND NOT deleted AND status <> 'off'"), _s.ends_at <= _now)
-    .order_by(_s.ends_at, _s.id)
-    .limit(AT_ONCE)
-)
+_ENDING = sa.text("ends_at IS NOT NULL AND NOT deleted AND status <> 'off'")
+_NEXT_END = sa.select(_s.ends_at).where(_ENDING).order_by(_s.ends_at, _s.id).limit(1)
+_ENDED = sa.select(_s.id).where(_ENDING, _s.ends_at <= _now).order_by(_s.ends_at, _s.id).limit(AT_ONCE)
 _over = (_s.status == Status.OFF, _s.ends_at <= _now, sa.not_(_s.deleted))
 _ENDED_OWING = sa.select(_s.id).select_from(_OWES).where(*_over).order_by(_s.id).limit(AT_ONCE)
 

@@ -81,6 +81,7 @@ class TrialRoutes:
             asked.criteria,
             asked.filters,
             base_url=self._base,
+            ends_at=asked.ends_at,
         )
         return await self._previewed(wanted, given)
 
@@ -149,7 +150,9 @@ class TrialRoutes:
         kind: SubscriptionKind = row.kind
         organisations = frozenset(orjson.loads(row.organisations))
         filters = tuple(orjson.loads(row.filters))
-        return interest(row.id, organisations, kind, row.criteria, filters, base_url=self._base)
+        return interest(
+            row.id, organisations, kind, row.criteria, filters, base_url=self._base, ends_at=row.ends_at
+        )
 
 
 def _shown(found: Preview) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ _ids: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _BINDABLE = (
     sa.select(
         _s.id.label("subscription_id"), _s.kind, _s.status, _s.channel, _s.endpoint, _s.mime, _s.content, _s.criteria,
-        _s.headers, _s.timeout, _s.heartbeat, _s.latest_only, _s.version.label("subscription_version"),
+        _s.headers, _s.timeout, _s.heartbeat, _s.latest_only, _s.ends_at, _s.version.label("subscription_version"),
         _lane.next_number, _lane.last_number, _lane.plan_last,
     )
     .join(t.lane, _lane.subscription_id == _s.id)
@@ -42,6 +42,7 @@ _BINDABLE = (
         _s.channel == "websocket",
         _s.status == Status.ACTIVE,
         sa.not_(_s.deleted),
+        sa.or_(_s.ends_at.is_(None), _s.ends_at > sa.bindparam("now", type_=_s.ends_at.type)),
     )
     .order_by(_s.id)
 )  # fmt: skip
@@ -86,12 +87,12 @@ async def bindable(database: Database, clock: Clock, text: str) -> tuple[Grant |
                     next_number=row.next_number, last_number=row.last_number, plan_last=row.plan_last
                 ),
             )
-            for row in await _bindable(connection, grant)
+            for row in await _bindable(connection, clock, grant)
         ]
 
 
-async def _bindable(connection: Connection, grant: Grant) -> Sequence[Any]:
-    named = {"ids": sorted(grant.subscriptions), "client": grant.client}
+async def _bindable(connection: Connection, clock: Clock, grant: Grant) -> Sequence[Any]:
+    named = {"ids": sorted(grant.subscriptions), "client": grant.client, "now": clock.now()}
     return (await connection.execute(_BINDABLE, named)).all()
 
 
@@ -109,7 +110,7 @@ async def bind(
         await alive(connection, database, clock, holder)
         lanes = (await connection.execute(_LOCK, {"ids": sorted(greeted)})).all()
         # Under the lanes' locks: nobody turns one of them off meanwhile.
-        rows = {row.subscription_id: row for row in await _bindable(connection, grant)}
+        rows = {row.subscription_id: row for row in await _bindable(connection, clock, grant)}
         now = (await connection.execute(sa.select(database.now(clock)))).scalar_one()
         moves = [
             {
