@@ -93,14 +93,16 @@ def _term(term: Term, text: str, facets: Facets, event: EventView) -> Check:
 
 
 def _crossing(interest: Interest, event: EventView, predecessor: Facets | None) -> Iterator[Check]:
-    if interest.audience.crosses is None:
+    watched = interest.audience.crosses
+    if not watched:
         return
     before = predecessor if event.previous_facets is None else event.previous_facets
-    crosses = crossing(interest.query.terms, interest.audience.crosses)(event.facets, before, event.time)
-    values = () if before is None else before.get(interest.audience.crosses, ())
-    found = (
-        "no report came before" if before is None else f"before: {_listed([_shown(each) for each in values])}"
-    )
+    crosses = crossing(interest.query.terms, watched)(event.facets, before, event.time)
+    found = "no report came before"
+    if before is not None:
+        named = dict.fromkeys(term.parameter.name for term in interest.query.terms)
+        values = [_shown(each) for name in named if name in watched for each in before.get(name, ())]
+        found = f"before: {_listed(values)}"
     yield Check("crossing", "a bound that was not met before", found, crosses)
 
 

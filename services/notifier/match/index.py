@@ -126,7 +126,7 @@ class MatchIndex:
         self.remove(subscription)
         audience, planned = interest.audience, plan(interest.query)
         condition = self._condition(planned.residual)
-        if audience.crosses is not None:
+        if audience.crosses:
             self._crossings[subscription] = crossing(interest.query.terms, audience.crosses)
         cells = []
         signature = self._signatures.setdefault(planned.signature, planned.signature)
@@ -171,7 +171,7 @@ class MatchIndex:
         for audience, tables in self._audiences.items():
             if not triggered(audience.triggers, event):
                 continue
-            if audience.crosses is not None:
+            if audience.crosses:
                 found |= self._crossed(tables, event, organisations, predecessor)
                 continue
             _collect(tables, event.facets, organisations, event.time, found)
