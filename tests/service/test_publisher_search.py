@@ -7,11 +7,13 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+import sqlalchemy as sa
 
 from schemas.fhir import METRIC_SYSTEM, THRESHOLD_TYPE_SYSTEM
 from schemas.search.grammar import parse_search
 from schemas.search.predicate import compile_terms
 from services.publisher.store import search
+from services.publisher.store.tables import report as report_table
 from tests.publishing import (
     BASE,
     Publishing,
@@ -138,6 +140,22 @@ async def _all(publisher: Publishing, query: str) -> list[Resource]:
         assert page.get("total", len(out)) >= len(out)
         url = next((link["url"] for link in page["link"] if link["relation"] == "next"), "")
     return out
+
+
+async def test_a_gap_is_filed_behind_a_version_of_before_gaps_were_read(filled: Publishing) -> None:
+    """While an upgrade goes on, a process of before stores a report without its gap, and leaves the entry of it."""
+    async with filled.database.write() as tx:
+        row = (await tx.execute(sa.select(report_table.c.facets).where(report_table.c.id == "eyes"))).one()
+        facets = {name: values for name, values in json.loads(row.facets).items() if name != "threshold-gap"}
+        await tx.execute(
+            sa.update(report_table).where(report_table.c.id == "eyes").values(facets=json.dumps(facets))
+        )
+    answer = await filled.put(quality("eyes", "final", gap=2.5, score=0.7))
+    assert answer.status == 200, answer.text
+    assert await filled.ids("threshold-gap=star-4$2.5") == ["eyes"]
+    assert (await filled.put(quality("eyes", "final", gap=0))).status == 200
+    assert await filled.ids("threshold-gap=star-4$2.5") == []
+    assert await filled.ids("threshold-gap=star-4$0") == ["eyes"]
 
 
 async def test_what_the_facets_of_a_query_mean_to_a_user(filled: Publishing) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from schemas.facets import token
 from schemas.fhir import ALTERNATE_SCORE
 from services.publisher.derive.written import ABSENT, Concept, written
 
@@ -52,11 +53,12 @@ def metric_scores(raw: bytes) -> list[tuple[str, str, str]]:
     strata are not the metric's and are left out. `raw` is the text of a MeasureReport that has been checked.
     """
     return [
-        (metric, number, unit)
+        (token(coding.system, coding.code), number, unit)
         for group in _decoder.decode(raw).group
         if group.code is not None and group.measure_score is not None
         for number, unit in _numbers(group.measure_score)
-        for metric in group.code.tokens()
+        for coding in group.code.coding
+        if coding.code is not None
     ]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from schemas.facets import token
 from schemas.fhir import GAP_TO_THRESHOLD, THRESHOLD
 from services.publisher.derive.written import ABSENT, Concept, written
 
@@ -47,13 +48,14 @@ def threshold_gaps(raw: bytes) -> list[tuple[str, str, str]]:
     MeasureReport that has been checked.
     """
     return [
-        (type_, number, unit)
+        (token(coding.system, coding.code), number, unit)
         for threshold in _decoder.decode(raw).extension
         if threshold.url == THRESHOLD
         for number, unit in _gaps(threshold.extension)
         for part in threshold.extension
         if part.url == "type" and part.value_codeable_concept is not None
-        for type_ in part.value_codeable_concept.tokens()
+        for coding in part.value_codeable_concept.coding
+        if coding.code is not None
     ]
 
 

@@ -5,12 +5,9 @@ A parsed report has lost them. Here is what those parts of a report that hold su
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
-
-from schemas.facets import token
 
 ABSENT: Final = msgspec.Raw(b"")
 """What an element that is not there decodes to: no JSON value is empty text."""
@@ -27,10 +24,6 @@ class Concept(msgspec.Struct):
     """FHIR's CodeableConcept."""
 
     coding: list[Coding] = []
-
-    def tokens(self) -> Iterator[str]:
-        """Yield `system|code` of each coding that has a code."""
-        return (token(each.system, each.code) for each in self.coding if each.code is not None)
 
 
 def written(number: msgspec.Raw) -> str:

@@ -223,18 +223,21 @@ _LAST = "9999-12-31T23:59:59.999Z"
 
 
 def _score(name: str, value: FacetValue) -> Row:
-    token, number, unit = (value[place] for place in range(3))
-    system, _, code = (token or "|").partition("|")
-    return (scored(name, code), sortable(number or "0"), scored_in(name, system), key(unit or ""))
+    code, system = _scored(name, value[0] or "|")
+    return (code, sortable(value[1] or "0"), system, key(value[2] or ""))
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=16_384)  # as few as the metrics, and the types of thresholds
+def _scored(name: str, token: str) -> tuple[str, str]:
+    system, _, code = token.partition("|")
+    return scored(name, code), scored_in(name, system)
+
+
 def scored(name: str, code: str) -> str:
     """Return what stands for the code of a score, or of whatever else a number belongs to."""
     return key(_apart(name, code))
 
 
-@lru_cache(maxsize=1024)
 def scored_in(name: str, system: str) -> str:
     """Return what stands for the system of such a code."""
     return short(key(_apart(name, system)))
