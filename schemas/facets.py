@@ -10,7 +10,7 @@ The publisher works them out once (`services.publisher.derive.facets`); they tra
 | date           | `[low, high]`, half-open, `YYYY-MM-DDThh:mm:ss.sssZ` in UTC; `None` is an open end   |
 | uri, string    | the text                                                                        |
 | number         | the decimal as the report wrote it, a string                                    |
-| composite      | `[token, number, unit]` for `metric-score`; unit is `""` when there is none        |
+| composite      | `[token, number, unit]` for `metric-score` and `threshold-gap`; without one the unit is `""` |
 
 Identifiers inside a Reference stand under `"<parameter>:identifier"` as tokens.
 Dates compare as strings: every bound has the same width, so text order is time order.

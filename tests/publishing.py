@@ -263,8 +263,8 @@ def served(report: Resource, start: str, end: str, paid_through: str) -> Resourc
 
 
 def quality(id_: str = "eyes", stage: str | None = None, **changes: Any) -> Resource:
-    """A quality report."""
-    score = changes.pop("score", 0.5)
+    """A quality report; `score` and `gap`, to four stars, are words of our own."""
+    score, gap = changes.pop("score", 0.5), changes.pop("gap", None)
     return _changed(
         {
             "resourceType": "MeasureReport",
@@ -276,7 +276,8 @@ def quality(id_: str = "eyes", stage: str | None = None, **changes: Any) -> Reso
                     "valueCodeableConcept": _concept(
                         "http://terminology.hl7.org/CodeSystem/measure-scoring", "proportion"
                     ),
-                }
+                },
+                *([] if gap is None else [threshold(gap)]),
             ],
             "status": "complete",
             "type": "summary",
@@ -304,6 +305,18 @@ def quality(id_: str = "eyes", stage: str | None = None, **changes: Any) -> Reso
         },
         changes,
     )
+
+
+def threshold(gap: float, of: str = "star-4") -> Resource:
+    """A threshold with the gap to it."""
+    return {
+        "url": _STRUCTURE + "threshold",
+        "extension": [
+            {"url": "threshold", "valueDecimal": 78},
+            {"url": "type", "valueCodeableConcept": _concept(_VBPR + "CodeSystem/threshold-type", of)},
+            {"url": "gapToThreshold", "valueDecimal": gap},
+        ],
+    }
 
 
 def subject(organisation: str) -> Resource:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from schemas.fhir import GAP_TO_THRESHOLD
 from schemas.search.parameters import ALL, SearchParameter, SearchType
 from schemas.search.values import Prefix
 
@@ -47,26 +48,18 @@ def definition(parameter: SearchParameter) -> dict[str, Any]:
     if parameter.type in _COMPARED:
         resource["comparator"] = [prefix.value for prefix in Prefix]
     if parameter.type is SearchType.COMPOSITE:
-        resource |= _metric_and_score(parameter)
+        resource |= _COMPOSED[parameter.name](parameter)
     return resource
 
 
 def _metric_and_score(parameter: SearchParameter) -> dict[str, Any]:
     """Return what makes the composite one; its score is no parameter by itself, so it is contained."""
-    score = {
-        "resourceType": "SearchParameter",
-        "id": "score",
-        "url": f"{parameter.url}-value",
-        "name": "Score",
-        "status": "active",
-        "description": "The score of the metric, also where an extension carries it.",
-        "code": "score",
-        "base": ["MeasureReport"],
-        "type": "quantity",
-        "expression": "MeasureReport.group.measureScore",
-        "xpathUsage": "normal",
-        "comparator": [prefix.value for prefix in Prefix],
-    }
+    score = _compared(
+        "score",
+        f"{parameter.url}-value",
+        "The score of the metric, also where an extension carries it.",
+        "MeasureReport.group.measureScore",
+    )
     metric = next(each for each in ALL if each.name == "metric")
     return {
         "contained": [score],
@@ -74,6 +67,56 @@ def _metric_and_score(parameter: SearchParameter) -> dict[str, Any]:
             {"definition": metric.url, "expression": "code"},
             {"definition": "#score", "expression": "measureScore"},
         ],
+    }
+
+
+def _type_and_gap(parameter: SearchParameter) -> dict[str, Any]:
+    """Return what makes the composite one; neither of its parts is a parameter by itself."""
+    type_ = _part(
+        "type",
+        "token",
+        f"{parameter.url}-type",
+        "The type of the threshold.",
+        f"{parameter.expression}.extension('type').value",
+    )
+    gap = _compared(
+        "gap",
+        f"{parameter.url}-value",
+        "The gap to the threshold.",
+        f"{parameter.expression}.extension('{GAP_TO_THRESHOLD}').value",
+    )
+    return {
+        "contained": [type_, gap],
+        "component": [
+            {"definition": "#type", "expression": "extension('type').value"},
+            {"definition": "#gap", "expression": f"extension('{GAP_TO_THRESHOLD}').value"},
+        ],
+    }
+
+
+_COMPOSED: Final = {"metric-score": _metric_and_score, "threshold-gap": _type_and_gap}
+
+
+def _compared(id_: str, url: str, description: str, expression: str) -> dict[str, Any]:
+    return {
+        **_part(id_, "quantity", url, description, expression),
+        "comparator": [prefix.value for prefix in Prefix],
+    }
+
+
+def _part(id_: str, type_: str, url: str, description: str, expression: str) -> dict[str, Any]:
+    return {
+        "resourceType": "SearchParameter",
+        "id": id_,
+        "url": url,
+        "name": id_.capitalize(),
+        "status": "active",
+        "description": description,
+        "code": id_,
+        "base": ["MeasureReport"],
+        "type": type_,
+        "expression": expression,
+        "xpathUsage": "normal",
     }
 
 

@@ -54,7 +54,7 @@ def operand(  # noqa: PLR0911  # one return for each type of parameter
         case SearchType.STRING:
             return Text(unescaped(text))
         case SearchType.COMPOSITE:
-            return _metric_score(text)
+            return _metric_score(parameter, text)
 
 
 def missing(text: str) -> Missing:
@@ -158,14 +158,14 @@ def _uri(parameter: SearchParameter, modifier: Modifier | None, text: str) -> Te
     return Text(text)
 
 
-def _metric_score(text: str) -> MetricScore:
+def _metric_score(parameter: SearchParameter, text: str) -> MetricScore:
     parts = split(text, "$")
     if len(parts) != 2:
-        raise ValueError(f"found {text!r}, expected metric$score such as weighted-avg-star$lt3.5")
+        raise ValueError(f"found {text!r}, expected code$number such as {parameter.example}")
     match [unescaped(part) for part in split(parts[1], "|")]:
         case [number]:
             return MetricScore(_token(parts[0]), _number(number), None)
         case [number, "", unit]:
             return MetricScore(_token(parts[0]), _number(number), unit)
         case _:
-            raise ValueError(f"found the score {parts[1]!r}, expected a number, or number||unit")
+            raise ValueError(f"found {parts[1]!r} behind the $, expected a number, or number||unit")

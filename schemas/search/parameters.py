@@ -78,6 +78,8 @@ class SearchParameter:
     """A uri whose values never carry `|version`."""
     expression: str | None = None
     """FHIRPath, where one over the MeasureReport alone can say it."""
+    example: str = ""
+    """A value of a composite, as one writes it."""
 
     @property
     def modifiers(self) -> frozenset[Modifier]:
@@ -270,6 +272,16 @@ _OF_THIS_PROJECT = (
         "A metric and its score, of the same group: weighted-avg-star$lt3.5, or with a unit revenue$gt100||USD.",
         _OURS + "metric-score",
         expression="MeasureReport.group",
+        example="weighted-avg-star$lt3.5",
+    ),
+    SearchParameter(
+        "threshold-gap",
+        SearchType.COMPOSITE,
+        "The type of a threshold and the gap to it, of the same threshold: star-4$le0, or with a unit star-4$le2||{members}. "
+        "A gap above 0 is open, one of 0 or less is closed.",
+        _OURS + "threshold-gap",
+        expression=f"MeasureReport.extension('{_EXTENSION}threshold')",
+        example="star-4$le0",
     ),
     SearchParameter(
         "quality-measure",

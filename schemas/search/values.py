@@ -92,7 +92,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class MetricScore:
-    """A metric and its score, to be found in one group; `unit` is `None` when any will do."""
+    """A metric and its score, to be found in one group, or a threshold's type and its gap; `unit` is `None` when any will do."""
 
     metric: Token
     score: Number

@@ -43,8 +43,8 @@ class Topic(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True, r
     can_filter_by: tuple[str, ...]
     """Names of search parameters of `schemas.search.parameters`."""
     notification_shape: NotificationShape
-    crosses: str | None = None
-    """The filter that gives the bound, if the topic tells of crossings alone; it has to be given then."""
+    crosses: tuple[str, ...] = ()
+    """The filters that give a bound, if the topic tells of crossings alone; one of them has to be given then."""
 
 
 @cache

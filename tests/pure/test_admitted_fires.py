@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 from schemas.dates import bounds
 from schemas.event import EventType
 from schemas.facets import Facets, token
-from schemas.fhir import METRIC_SYSTEM, REPORT_KIND_SYSTEM, REPORT_STAGE_SYSTEM, STATUS_SYSTEM
+from schemas.fhir import (
+    METRIC_SYSTEM,
+    REPORT_KIND_SYSTEM,
+    REPORT_STAGE_SYSTEM,
+    STATUS_SYSTEM,
+    THRESHOLD_TYPE_SYSTEM,
+)
 from schemas.topics import topics
 from services.notifier.match.explain import explain
 from services.notifier.match.index import MatchIndex
@@ -78,10 +84,16 @@ def scored(prefix_and_score: str, found: str) -> Wish:
     return wish("metric-score", f"star${prefix_and_score}", [f"{METRIC_SYSTEM}|star", found, ""])
 
 
+def missed(prefix_and_gap: str, found: str) -> Wish:
+    return wish("threshold-gap", f"star-4${prefix_and_gap}", [f"{THRESHOLD_TYPE_SYSTEM}|star-4", found, "%"])
+
+
 SCORES = [
     scored("lt3.5", "3.4"), scored("3.50", "3.5"), scored("ge3.5", "3.5"), scored("ne3", "4"), scored("gt-1", "0"),
     scored("ap100", "95"), scored("eb2", "1"),
 ]  # fmt: skip
+
+GAPS = [missed("le0", "0"), missed("lt3||%25", "2.5"), missed("gt-1", "3"), missed("ne3", "-2")]
 
 WISHES: dict[str, st.SearchStrategy[Wish]] = {
     "contract": st.just(wish("contract", "https://payer.example/C1", "https://payer.example/C1")),
@@ -110,6 +122,7 @@ WISHES: dict[str, st.SearchStrategy[Wish]] = {
     "date": dated("date"),
     "paid-through": dated("paid-through"),
     "metric-score": st.sampled_from(SCORES),
+    "threshold-gap": st.sampled_from(GAPS),
     "cohort": st.sampled_from([Wish("cohort:missing=true"), Wish("cohort:not=hmo"), Wish("cohort:not=hmo,ppo")]),
     "_tag": st.sampled_from([Wish("_tag=urn:t|a&_tag=urn:t|b", {"_tag": ["urn:t|a", "urn:t|b"]})]),
 }  # fmt: skip
@@ -138,8 +151,8 @@ def subscriptions(draw: st.DrawFn) -> tuple[dict[str, Any], list[Wish]]:
     form = draw(st.sampled_from(["{}", "MeasureReport.{}", "MeasureReport?{}"]))
     texts = [part for each in asked for part in each.text.split("&")]
     topic = draw(st.sampled_from(list(topics().values())))
-    if topic.crosses is not None and not any(text.startswith(topic.crosses) for text in texts):
-        bound = draw(WISHES[topic.crosses])
+    if topic.crosses and not any(text.startswith(topic.crosses) for text in texts):
+        bound = draw(WISHES[draw(st.sampled_from(topic.crosses))])
         asked, texts = [*asked, bound], [*texts, bound.text]
     return {**topical(HOOK, *(form.format(text) for text in texts)), "criteria": topic.url}, asked
 
@@ -235,11 +248,11 @@ def test_index_plain_evaluation_and_explanation_agree_on_every_pair(
 
 def crosses(wanted: Interest, event: Event, predecessor: Facets | None) -> bool:
     """Plainly: is a bound met that was not met before, evaluated one value at a time by a topic without bounds?"""
-    if wanted.audience.crosses is None:
+    if not wanted.audience.crosses:
         return True
     before = predecessor if event.previous_facets is None else event.previous_facets
     for term in wanted.query.terms:
-        if term.parameter.name != wanted.audience.crosses:
+        if term.parameter.name not in wanted.audience.crosses:
             continue
         for value in term.values:
             (metric, wanted_score) = value.metric, value.score  # type: ignore[union-attr]  # a bound is a MetricScore
@@ -247,7 +260,7 @@ def crosses(wanted: Interest, event: Event, predecessor: Facets | None) -> bool:
                 any(
                     found[0].partition("|")[2] == metric.code
                     and _meets(wanted_score.prefix.value, float(found[1]), wanted_score)
-                    for found in scores_of(judged)
+                    for found in values_of(judged, term.parameter.name)
                 )
                 for judged in (event.facets, before)
             ]
@@ -256,8 +269,8 @@ def crosses(wanted: Interest, event: Event, predecessor: Facets | None) -> bool:
     return False
 
 
-def scores_of(facets: Facets | None) -> Any:
-    return () if facets is None else facets.get("metric-score", ())
+def values_of(facets: Facets | None, name: str) -> Any:
+    return () if facets is None else facets.get(name, ())
 
 
 def _meets(prefix: str, found: float, wanted: Any) -> bool:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from schemas.event import EventType
 from schemas.facets import Facets
-from schemas.fhir import METRIC_SYSTEM, OURS
+from schemas.fhir import METRIC_SYSTEM, OURS, THRESHOLD_TYPE_SYSTEM
 from schemas.outcome import FhirError
 from schemas.search.grammar import parse_filter
 from schemas.search.values import Query
 from schemas.topics import find
+from services.notifier.match.explain import explain
 from services.notifier.match.index import MatchIndex
 from services.notifier.match.interest import Interest
 from services.notifier.match.series import series_of
@@ -40,6 +41,16 @@ def scores(**metrics: str) -> Facets:
         "contract": ["http://x/C1"],
         "metric-score": [
             [f"{METRIC_SYSTEM}|{name.replace('_', '-')}", score, ""] for name, score in metrics.items()
+        ],
+    }
+
+
+def gaps(**types: str) -> Facets:
+    return {
+        **scores(),
+        "metric-score": [],
+        "threshold-gap": [
+            [f"{THRESHOLD_TYPE_SYSTEM}|{name.replace('_', '-')}", gap, ""] for name, gap in types.items()
         ],
     }
 
@@ -94,6 +105,56 @@ def test_bounds_given_apart_have_to_be_met_together() -> None:
     assert not told(index, scores(star="4", savings="-5"), superseded=before)
 
 
+OPEN, CLOSED, BEYOND = gaps(star_4="3"), gaps(star_4="0"), gaps(star_4="-1.5")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (OPEN, CLOSED, True),
+        (OPEN, BEYOND, True),
+        (OPEN, gaps(star_4="0.01"), False),
+        (CLOSED, CLOSED, False),
+        (CLOSED, BEYOND, False),
+        (CLOSED, OPEN, False),
+        (None, CLOSED, True),
+        (None, OPEN, False),
+        (gaps(), CLOSED, True),  # no gap was given before, or the report is from before gaps were read
+        (gaps(star_5="0"), CLOSED, True),
+        (OPEN, gaps(star_4="1", star_5="-1"), False),
+        (gaps(star_4="3", star_5="5"), gaps(star_4="0", star_5="2"), True),
+        (OPEN, scores(star_4="0"), False),  # a metric of the same code is no threshold
+    ],
+)
+def test_a_gap_closes_when_it_comes_to_0_or_below(before: Facets | None, now: Facets, expected: bool) -> None:
+    index = watching("threshold-gap=star-4$le0")
+    assert told(index, now, predecessor=before) is expected
+    assert told(index, now, superseded=before) is expected
+
+
+def test_a_metric_and_a_gap_watched_together_have_both_to_be_met() -> None:
+    index = watching("metric-score=star$ge4", "threshold-gap=star-4$le0")
+    before = {**gaps(star_4="2"), "metric-score": scores(star="4")["metric-score"]}
+    assert told(
+        index, {**before, **gaps(star_4="0"), "metric-score": before["metric-score"]}, superseded=before
+    )
+    assert not told(index, {**CLOSED, **scores(star="3"), "threshold-gap": CLOSED["threshold-gap"]})
+
+
+@pytest.mark.parametrize("before", [None, OPEN, CLOSED])
+def test_an_explanation_shows_the_gap_that_came_before(before: Facets | None) -> None:
+    topic, text = find(TOPIC), "threshold-gap=star-4$le0"
+    assert topic is not None
+    query = interest_terms("topic", TOPIC, (text,), base_url="")
+    wanted = Interest.in_topic("s", frozenset({"*"}), query, topic)
+    found = explain(wanted, (text,), Event(EventType.PUBLISHED, CLOSED), before)
+    (check,) = (each for each in found.checks if each.name == "crossing")
+    shown = "no report came before"
+    if before is not None:
+        shown = f"before: {THRESHOLD_TYPE_SYSTEM}|star-4 {before['threshold-gap'][0][1]}"
+    assert (check.found, check.holds) == (shown, before is not CLOSED)
+
+
 def test_other_filters_select_and_cross_nothing() -> None:
     index = watching("metric-score=star$lt3.5", "contract=http://x/C1")
     elsewhere = {**scores(star="3.4"), "contract": ["http://x/C2"]}
@@ -134,7 +195,9 @@ def test_along_a_series_it_is_told_as_often_as_it_comes_below(values: list[Any])
 def test_a_subscription_without_a_bound_is_refused() -> None:
     with pytest.raises(FhirError) as caught:
         interest_terms("topic", TOPIC, ("contract=http://x/C1",), base_url="")
-    assert "metric-score" in str(caught.value)
+    assert "metric-score=weighted-avg-star$lt3.5 or threshold-gap=star-4$le0" in str(caught.value)
+    query = interest_terms("topic", TOPIC, ("threshold-gap=star-4$le0",), base_url="")
+    assert [term.parameter.name for term in query.terms] == ["threshold-gap"]
 
 
 def test_reports_of_one_measure_contract_provider_and_start_follow_one_another() -> None:

@@ -14,6 +14,7 @@ from schemas.search.parameters import MEASURE_REPORT
 from services.publisher.derive import contract_facts
 from services.publisher.derive.metrics import metric_scores
 from services.publisher.derive.model import Context, ContractFacts
+from services.publisher.derive.thresholds import threshold_gaps
 from tests.pure.small_reports import (
     BASE,
     CONTRACT,
@@ -267,7 +268,7 @@ def test_every_facet_is_a_search_parameter_and_every_search_parameter_can_have_a
     names = {name.removesuffix(":identifier") for name in PERFORMANCE_FACETS}
     assert names <= set(MEASURE_REPORT)
     every = {parameter.name for parameter in MEASURE_REPORT.values()}
-    assert every - names == {"patient", "quality-measure"}
+    assert every - names == {"patient", "quality-measure", "threshold-gap"}
     context = Context(FACTS, parent=PARENT, identifiers=IDENTIFIERS)
     assert set(derived(quality(), context).facets) - set(MEASURE_REPORT) == NO_PARAMETER
 
@@ -307,3 +308,58 @@ def test_a_score_is_a_quantity_or_the_number_that_stands_for_one(
     score = score.replace("ALT", EXTENSION + "alternate-measurescore")
     raw = f'{{"group": [{{"code": {{"coding": [{{"code": "m"}}]}}, "measureScore": {score}}}]}}'
     assert metric_scores(raw.encode()) == expected
+
+
+GAP = f"""{{"url": "{EXTENSION}threshold", "extension": [
+  {{"url": "threshold", "valueQuantity": {{"value": 78, "code": "%"}}}},
+  {{"url": "type", "valueCodeableConcept": {{"coding": [
+    {{"system": "urn:t", "code": "star-4"}}, {{"code": "four"}}, {{"display": "no code"}}]}}}}OTHER]}}"""
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ("", []),
+        (', {"url": "gapToThreshold", "valueDecimal": 3.00}', [("3.00", "")]),
+        (', {"url": "gapToThreshold", "valueDecimal": -1e-2}', [("-1e-2", "")]),
+        (
+            ', {"url": "gapToThreshold", "valueQuantity": {"value": 0.0, "unit": "members"}}',
+            [("0.0", "members")],
+        ),
+        (
+            ', {"url": "gapToThreshold", "valueQuantity": {"value": 5, "unit": "per cent", "code": "%"}}',
+            [("5", "%")],
+        ),
+        (', {"url": "gapToThreshold", "valueQuantity": {"unit": "members"}}', []),
+        (', {"url": "gapToThreshold", "valueString": "3"}', []),
+        (', {"url": "somethingElse", "valueDecimal": 3}', []),
+    ],
+)
+def test_a_gap_stands_under_each_code_of_its_threshold_as_it_was_written(
+    part: str, expected: list[tuple[str, str]]
+) -> None:
+    elsewhere = (
+        '{"url": "urn:x", "valueDecimal": 9, "extension": [{"url": "gapToThreshold", "valueDecimal": 9}]}'
+    )
+    raw = f'{{"extension": [{elsewhere}, {GAP.replace("OTHER", part)}], "group": [{{}}]}}'
+    gaps = [(code, *gap) for gap in expected for code in ("urn:t|star-4", "|four")]
+    assert threshold_gaps(raw.encode()) == gaps
+    context = Context(FACTS, parent=PARENT, identifiers=IDENTIFIERS)
+    report = {**quality(), "extension": json.loads(raw)["extension"]}
+    found = derived(report, context, raw=raw.encode()).facets
+    assert found.get("threshold-gap") == ([list(gap) for gap in gaps] or None)
+    assert "metric-score" not in found
+
+
+def test_a_threshold_without_a_type_has_no_gap_that_can_be_asked_for() -> None:
+    raw = json.dumps(
+        {
+            "extension": [
+                {
+                    "url": EXTENSION + "threshold",
+                    "extension": [{"url": "gapToThreshold", "valueDecimal": 3}],
+                }
+            ]
+        }
+    )
+    assert threshold_gaps(raw.encode()) == []

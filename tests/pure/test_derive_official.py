@@ -98,6 +98,22 @@ def test_a_report_revised_to_name_a_group_is_still_the_same_report(shelf: _Shelf
         assert "subject" not in first.facets
 
 
+TYPES = "http://hl7.org/fhir/us/davinci-vbpr/CodeSystem/threshold-type"
+GAPS = {
+    "quality-measurereport30": [("star-4", "3"), ("star-5", "5")],
+    "quality-measurereport31": [("star-4", "0"), ("star-5", "5")],
+    "quality-measurereport32": [("star-4", "3"), ("star-5", "4")],
+}
+"""The gaps of all reports that give one; twenty reports have thresholds."""
+
+
+def test_the_gaps_to_thresholds_are_those_a_person_reads(shelf: _Shelf) -> None:
+    found = {report.id: shelf.derive(report, shelf.folder).facets for report in OFFICIAL_REPORTS}
+    assert {id_: facets["threshold-gap"] for id_, facets in found.items() if "threshold-gap" in facets} == {
+        id_: [[f"{TYPES}|{code}", gap, ""] for code, gap in gaps] for id_, gaps in GAPS.items()
+    }
+
+
 def test_quality_reports_without_their_parent_wait(shelf: _Shelf) -> None:
     for report in OFFICIAL_REPORTS:
         if report.kind == "quality":

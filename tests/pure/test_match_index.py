@@ -235,6 +235,7 @@ def test_the_cost_of_a_match_follows_its_matches_and_not_the_subscriptions() -> 
         ("metric=a&payment-stream=b&identifier=c", ["identifier"]),
         ("_tag=a&_tag=b", ["_tag"]),
         ("metric-score=star$lt3.5", ["metric-score"]),
+        ("threshold-gap=star-4$le0", ["threshold-gap"]),
         ("reporter:identifier=urn:x|1", ["reporter:identifier"]),
     ],
 )

@@ -167,6 +167,9 @@ MALFORMED = [
     "metric-score=star$3$4",
     "metric-score=star$3|sys|unit",
     "metric-score=$3",
+    "threshold-gap=star-4",
+    "threshold-gap=star-4$closed",
+    "threshold-gap:missing=true",
 ]
 UNSUPPORTED = [
     "type=summary",

@@ -17,6 +17,7 @@ PUBLISHED_R4 = {
 }  # fmt: skip
 OURS = {
     "contract", "stage", "kind", "lob", "program-model", "payment-stream", "cohort", "metric", "metric-score",
+    "threshold-gap",
     "provider-identifier", "payer-identifier", "quality-measure", "paid-through", "service-period", "provider", "payer",
 }  # fmt: skip
 

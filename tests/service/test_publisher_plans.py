@@ -169,6 +169,7 @@ SEARCHES = (
     "date=ge2026-02&date=le2026-03", "stage=final&_sort=-period", "kind=performance&_sort=-_lastUpdated,date",
     "_sort=-date", "_lastUpdated=gt2020&_sort=_lastUpdated", "identifier:missing=false&status=complete",
     "metric-score=weighted-avg-star$lt0.1", "metric-score=weighted-avg-star$gt0&_total=accurate",
+    "threshold-gap=star-4$le0",
     "identifier=urn:reports|42", "identifier=urn:reports|", "_id=old-42,old-43",
     "provider=Organization/provider&period=1950", "provider-identifier=1000000002&period=1950",
     "stage:not=settled&status:not=error",

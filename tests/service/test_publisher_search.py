@@ -7,10 +7,13 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+import sqlalchemy as sa
 
+from schemas.fhir import METRIC_SYSTEM, THRESHOLD_TYPE_SYSTEM
 from schemas.search.grammar import parse_search
 from schemas.search.predicate import compile_terms
 from services.publisher.store import search
+from services.publisher.store.tables import report as report_table
 from tests.publishing import (
     BASE,
     Publishing,
@@ -50,6 +53,12 @@ QUERIES = (
     "contract:below=https://payer.example/", "metric-score=weighted-avg-star$gt1&stage=final&status=complete",
     "paid-through=ge2020", "service-period=ge2024-06&kind=performance", "paid-through:missing=true",
     "service-period=le2024-01-31", "paid-through=2024-12-31&service-period=2024",
+    "threshold-gap=star-4$le0", "threshold-gap=star-4$gt0", "threshold-gap=star-4$2.50", "threshold-gap=star-4$ne2.5",
+    f"threshold-gap={THRESHOLD_TYPE_SYSTEM}|star-4$le3", f"threshold-gap={THRESHOLD_TYPE_SYSTEM}|$lt3",
+    "threshold-gap=star-4$gt2||%25", "threshold-gap=star-5$lt9", "threshold-gap=star-4$le0,star-4$ge2.5&kind=quality",
+    "threshold-gap=weighted-avg-star$gt-9", f"threshold-gap={METRIC_SYSTEM}|$gt-9", "threshold-gap=|star-4$gt-9",
+    "metric-score=star-4$gt-9", f"metric-score={THRESHOLD_TYPE_SYSTEM}|$gt-9", f"metric-score={METRIC_SYSTEM}|$gt-9",
+    r"metric-score=%20threshold-gap\%7Cstar-4$gt-9", r"threshold-gap=%20threshold-gap\%7Cstar-4$gt-9",
     "identifier=urn:reports|42", "identifier=42", "identifier=urn:reports|", "identifier=urn:reports|4%2C2",
 )  # fmt: skip
 
@@ -62,8 +71,8 @@ async def filled(publisher: Publishing) -> Publishing:
     later = {"start": "2025-07-01", "end": "2026-06-30"}
     reports = (
         performance("report", "settled", score=3.5, lists=["eyes"], identifier=identifier),
-        quality("eyes", "final"),
-        quality("waiting", status="pending", period={"start": "2024-01-01", "end": "2025-12-31"}),
+        quality("eyes", "final", gap=2.5),
+        quality("waiting", gap=-1, status="pending", period={"start": "2024-01-01", "end": "2025-12-31"}),
         served(
             performance("half", "interim", score=2, period=half, date="2026-03-01"),
             *("2024-02-01", "2024-06-30", "2024-12-31"),
@@ -133,9 +142,28 @@ async def _all(publisher: Publishing, query: str) -> list[Resource]:
     return out
 
 
+async def test_a_gap_is_filed_behind_a_version_of_before_gaps_were_read(filled: Publishing) -> None:
+    """While an upgrade goes on, a process of before stores a report without its gap, and leaves the entry of it."""
+    async with filled.database.write() as tx:
+        row = (await tx.execute(sa.select(report_table.c.facets).where(report_table.c.id == "eyes"))).one()
+        facets = {name: values for name, values in json.loads(row.facets).items() if name != "threshold-gap"}
+        await tx.execute(
+            sa.update(report_table).where(report_table.c.id == "eyes").values(facets=json.dumps(facets))
+        )
+    answer = await filled.put(quality("eyes", "final", gap=2.5, score=0.7))
+    assert answer.status == 200, answer.text
+    assert await filled.ids("threshold-gap=star-4$2.5") == ["eyes"]
+    assert (await filled.put(quality("eyes", "final", gap=0))).status == 200
+    assert await filled.ids("threshold-gap=star-4$2.5") == []
+    assert await filled.ids("threshold-gap=star-4$0") == ["eyes"]
+
+
 async def test_what_the_facets_of_a_query_mean_to_a_user(filled: Publishing) -> None:
     assert await filled.ids("stage=settled") == ["report"]
     assert await filled.ids("metric-score=weighted-avg-star$lt3") == ["half", "theirs"]
+    assert await filled.ids("threshold-gap=star-4$le0") == ["waiting"]
+    assert await filled.ids("threshold-gap=star-4$gt0") == ["eyes"]
+    assert await filled.ids("metric-score=star-4$gt-9") == []
     assert await filled.ids(f"contract={contract_url()}&kind=quality") == ["eyes"]
     assert await filled.ids("provider-identifier=1000000003") == ["theirs"]
     assert await filled.ids("provider:identifier=http://hl7.org/fhir/sid/us-npi|1000000003") == ["theirs"]

@@ -84,7 +84,8 @@ VALUES: dict[str, dict[str, str]] = {
         "payer": "payer", "provider": "Organization/full", "payer-identifier": "1000000001",
         "provider-identifier": "1000000042", "stage": "settled", "kind": "performance", "lob": "1",
         "program-model": "c", "cohort": "c", "payment-stream": "c", "metric": "weighted-avg-star",
-        "metric-score": "weighted-avg-star$4.5", "quality-measure": "https://measures.example/Measure/eyes",
+        "metric-score": "weighted-avg-star$4.5", "threshold-gap": "star-4$le0",
+        "quality-measure": "https://measures.example/Measure/eyes",
         "paid-through": "2025-12-31", "service-period": "2025",
     },
 }  # fmt: skip
@@ -110,7 +111,7 @@ async def filled(publisher: Publishing) -> Publishing:
         "profile": [*report["meta"]["profile"], "urn:profile|1"],
         "tag": report["meta"]["tag"] + META["tag"],
     }
-    for resource in (PARTY, ROSTER, CONTRACT, quality("eyes"), report):
+    for resource in (PARTY, ROSTER, CONTRACT, quality("eyes", gap=-1.5), report):
         answer = await publisher.put(resource)
         assert answer.status == 201, answer.text
     return publisher

@@ -7,6 +7,8 @@ from typing import Any
 import typer
 
 from schemas.fhir import BACKPORT_TOPIC_CANONICAL, OURS
+from schemas.search.parameters import MEASURE_REPORT
+from schemas.topics import find
 from services.cli.errors import CommandError
 from services.cli.subscriptions import show
 from services.cli.subscriptions.client import FhirClient, connected
@@ -83,8 +85,10 @@ async def _filters(client: FhirClient, topic: str) -> list[str]:
         names = ["every contract", *(str(each["url"]) for each in contracts)]
         found = _chosen("Of which contract?", names)
         filters += [] if found == names[0] else [f"contract={found}"]
-    if topic == "metric-threshold":
-        filters.append("metric-score=" + typer.prompt("Which bound? Such as weighted-avg-star$lt3.5"))
+    known = find(f"{OURS}SubscriptionTopic/{topic}")
+    if known is not None and known.crosses:
+        watched = _chosen("A bound of what?", list(known.crosses))
+        filters.append(f"{watched}={typer.prompt(f'Which bound? Such as {MEASURE_REPORT[watched].example}')}")
     more = typer.prompt(
         "Another filter, such as stage=settled (leave empty for none)", default="", show_default=False
     )

@@ -31,14 +31,14 @@ _TERMS: Final = 10_000
 
 _SELECTIVE: Final = (
     "_id", "identifier", "contract", "provider", "subject-organization", "subject", "measure", "quality-measure",
-    "provider-identifier", "evaluated-resource", "reporter", "payer", "payer-identifier", "metric-score", "metric",
-    "payment-stream", "stage", "kind", "lob", "category", "status", "program-model", "cohort",
+    "provider-identifier", "evaluated-resource", "reporter", "payer", "payer-identifier", "metric-score",
+    "threshold-gap", "metric", "payment-stream", "stage", "kind", "lob", "category", "status", "program-model", "cohort",
 )  # fmt: skip
 """Parameters from the most selective to the least; those not named come last."""
 
 _MANY: Final = frozenset(
-    {"identifier", "evaluated-resource", "metric-score", "metric", "payment-stream", "program-model", "_tag",
-     "_security", "_profile", "cohort", "provider-identifier", "payer-identifier"}
+    {"identifier", "evaluated-resource", "metric-score", "threshold-gap", "metric", "payment-stream",
+     "program-model", "_tag", "_security", "_profile", "cohort", "provider-identifier", "payer-identifier"}
 )  # fmt: skip
 """Parameters a report has many values of. One of them a query: two would multiply."""
 

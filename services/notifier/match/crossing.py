@@ -5,7 +5,7 @@ Pure: what came before is handed in. Whoever stands beyond a bound already is to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -17,8 +17,8 @@ Crossing: TypeAlias = Callable[[Facets, Facets | None, datetime], bool]
 """Takes the facets of now and of before, `None` when nothing came before, and the event's time."""
 
 
-def crossing(terms: Sequence[Term], bound: str) -> Crossing:
-    """Return the function that tells whether a value of the terms on parameter `bound` is newly met.
+def crossing(terms: Sequence[Term], parameters: Collection[str]) -> Crossing:
+    """Return the function that tells whether a value of the terms on these parameters is newly met.
 
     That all terms hold now is for the index to say. Values separated by a comma are bounds of their own: each one
     that comes to be met is a crossing, also while another stays met.
@@ -26,7 +26,7 @@ def crossing(terms: Sequence[Term], bound: str) -> Crossing:
     bounds = [
         compile_term(Term(term.parameter, term.modifier, (value,)))
         for term in terms
-        if term.parameter.name == bound
+        if term.parameter.name in parameters
         for value in term.values
     ]
 

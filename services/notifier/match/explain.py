@@ -103,16 +103,17 @@ def _term(term: Term, text: str, facets: Facets, event: EventView) -> Check:
 
 
 def _crossing(interest: Interest, event: EventView, predecessor: Facets | None) -> Iterator[Check]:
-    if interest.audience.crosses is None:
+    watched = interest.audience.crosses
+    if not watched:
         return
     before = predecessor if event.previous_facets is None else event.previous_facets
-    crosses = crossing(interest.query.terms, interest.audience.crosses)(event.facets, before, event.time)
-    bounds = [term for term in interest.query.terms if term.parameter.name == interest.audience.crosses]
-    found = (
-        "no report came before"
-        if before is None
-        else f"before: {_values(before.get(interest.audience.crosses, ()), bounds, event.time)}"
-    )
+    crosses = crossing(interest.query.terms, watched)(event.facets, before, event.time)
+    found = "no report came before"
+    if before is not None:
+        bounds = [term for term in interest.query.terms if term.parameter.name in watched]
+        named = dict.fromkeys(term.parameter.name for term in bounds)
+        had = [value for name in named for value in before.get(name, ())]
+        found = f"before: {_values(had, bounds, event.time)}"
     yield Check("crossing", "a bound that was not met before", found, crosses)
 
 

@@ -128,7 +128,7 @@ class MatchIndex:
         self.remove(subscription)
         audience, planned = interest.audience, plan(interest.query)
         condition = self._condition(planned.residual)
-        if audience.crosses is not None:
+        if audience.crosses:
             self._crossings[subscription] = crossing(interest.query.terms, audience.crosses)
         if interest.ends_at is not None:
             self._ends[subscription] = interest.ends_at
@@ -176,7 +176,7 @@ class MatchIndex:
         for audience, tables in self._audiences.items():
             if not triggered(audience.triggers, event):
                 continue
-            if audience.crosses is not None:
+            if audience.crosses:
                 found |= self._crossed(tables, event, organisations, predecessor)
                 continue
             _collect(tables, event.facets, organisations, event.time, found)

@@ -46,8 +46,8 @@ class Audience:
     triggers: tuple[Trigger, ...]
     also_previous: bool
     """Whether a withdrawal or deletion is judged on the superseded facets as well."""
-    crosses: str | None = None
-    """The parameter whose bound has to be crossed; `None`: to meet the query is enough."""
+    crosses: tuple[str, ...] = ()
+    """The parameters of whose bounds one has to be crossed; none: to meet the query is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ GONE: Final = frozenset({EventType.WITHDRAWN, EventType.DELETED})
 
 @cache
 def _audience(topic: Topic) -> Audience:
-    return Audience(topic.triggers, topic.crosses is None, topic.crosses)
+    return Audience(topic.triggers, not topic.crosses, topic.crosses)
 
 
 def ended(ends_at: datetime | None, now: datetime) -> bool:

@@ -17,6 +17,7 @@ from schemas.dates import bounds, moment
 from schemas.fhir import BACKPORT_FILTER, LATEST_ONLY
 from schemas.outcome import FhirError, Issue
 from schemas.search.grammar import CriteriaError, parse_criteria, parse_filter
+from schemas.search.parameters import MEASURE_REPORT
 from schemas.search.syntax import pairs
 from schemas.search.values import Query, Term
 from schemas.structure.gate import check_structure
@@ -102,12 +103,9 @@ def interest_terms(
         for name in misplaced:
             said = f"{topic.title!r} cannot be filtered by {name}"
             issues.append(Issue("error", "not-supported", said, at))
-    if (
-        topic.crosses is not None
-        and not issues
-        and all(term.parameter.name != topic.crosses for term in terms)
-    ):
-        said = f"{topic.title!r} needs the filter {topic.crosses}, the bound to watch: weighted-avg-star$lt3.5 say"
+    if topic.crosses and not issues and all(term.parameter.name not in topic.crosses for term in terms):
+        such = (f"{name}={MEASURE_REPORT[name].example}" for name in topic.crosses)
+        said = f"{topic.title!r} needs a filter that gives the bound to watch, such as {' or '.join(such)}"
         issues.append(Issue("error", "required", said, "Subscription.criteria"))
     if issues:
         raise FhirError(422, *issues)
@@ -245,7 +243,7 @@ def _modifiers(element: dict[str, Any], at: str) -> list[Issue]:
 
 def _told_for_itself(criteria: str, channel: AskedChannel) -> list[Issue]:
     topic = find(criteria)
-    if not channel.latest_only or topic is None or topic.crosses is None:
+    if not channel.latest_only or topic is None or not topic.crosses:
         return []
     said = f"latest-only is not served for {topic.title!r}: each crossing is told for itself"
     return [Issue("error", "business-rule", said, "Subscription.channel.extension")]

@@ -93,7 +93,7 @@ async def preview(connection: Connection, interest: Interest, since: datetime, u
         if looked_at == MOST_LOOKED_AT:
             return Preview(looked_at, fired, listed, cut=True)
         looked_at += 1
-        before = await predecessor(connection, event) if interest.audience.crosses is not None else None
+        before = await predecessor(connection, event) if interest.audience.crosses else None
         if index.match(event, before):
             fired += 1
             if len(listed) < MOST_LISTED:

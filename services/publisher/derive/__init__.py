@@ -9,6 +9,8 @@ stage       how settled the report is
 identity    which reports supersede each other
 listing     whose quality reports a performance report may list
 metrics     the scores, with the digits they were written with
+thresholds  the gaps to thresholds, likewise
+written     numbers as a report's text has them
 facets      the search-index values of all of it
 model       the values that go in and come out
 elements, references   reading FHIR's extensions, codes and references

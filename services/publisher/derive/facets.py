@@ -16,6 +16,7 @@ from schemas.dates import bounds, period_bounds, stamp
 from schemas.facets import Facets, FacetValue, token
 from schemas.fhir import (
     CATEGORY,
+    GAP_TO_THRESHOLD,
     ORGANIZATION_SUBJECT,
     PAID_THROUGH_DATE,
     PAYMENT_STREAM,
@@ -23,6 +24,7 @@ from schemas.fhir import (
     REPORT_STAGE_SYSTEM,
     SERVICE_PERIOD,
     STATUS_SYSTEM,
+    THRESHOLD,
 )
 from services.publisher.derive.elements import (
     Element,
@@ -34,6 +36,7 @@ from services.publisher.derive.elements import (
 from services.publisher.derive.metrics import metric_scores
 from services.publisher.derive.model import Context, Derived, Kind
 from services.publisher.derive.references import literal, logical, target_type
+from services.publisher.derive.thresholds import threshold_gaps
 
 _Texts = Mapping[str, Iterable[str]]
 
@@ -71,6 +74,7 @@ def facets_of(
     _add(facets, "paid-through", metrics.paid_through)
     _add(facets, "service-period", metrics.service_periods)
     _add(facets, "metric-score", metric_scores(raw) if metrics.codes else ())
+    _add(facets, "threshold-gap", threshold_gaps(raw) if metrics.has_gaps else ())
     return facets
 
 
@@ -143,7 +147,9 @@ class _Metrics:
         self._streams: dict[tuple[str, str], None] = {}
         self._paid_through: dict[str, None] = {}
         self._periods: dict[tuple[str | None, str | None], None] = {}
-        self._extensions(report.get("extension", ()))
+        found = report.get("extension", ())
+        self._extensions(found)
+        self.has_gaps = any(_has_gap(each) for each in found if each["url"] == THRESHOLD)
         for group in report.get("group", ()):
             _note_codes(self._codes, group.get("code"))
             self._extensions(group.get("extension", ()))
@@ -179,6 +185,10 @@ class _Metrics:
     def service_periods(self) -> list[tuple[str | None, str | None]]:
         """The service periods, as bounds."""
         return [period_bounds(*each) for each in self._periods]
+
+
+def _has_gap(threshold: Element) -> bool:
+    return next(extensions(threshold, GAP_TO_THRESHOLD), None) is not None
 
 
 def _note_codes(known: dict[tuple[str, str], None], concept: Element | None) -> None:

@@ -1,6 +1,5 @@
 """Which metrics does a report give, with which scores? Scores keep the digits they were written with.
 
-A parsed report has lost them, so the scores are read from its text: each as the slice the number stands in.
 Source: VBPR 1.1.0, one `group` is one metric; its value is `measureScore`, or an alternate-measurescore
 extension on that when the metric is an amount of money or a plain number.
 """
@@ -13,41 +12,30 @@ import msgspec
 
 from schemas.facets import token
 from schemas.fhir import ALTERNATE_SCORE
-
-_ABSENT = msgspec.Raw(b"")
-"""What an element that is not there decodes to: no JSON value is empty text."""
-
-
-class _Coding(msgspec.Struct):
-    system: str = ""
-    code: str | None = None
-
-
-class _Concept(msgspec.Struct):
-    coding: list[_Coding] = []
+from services.publisher.derive.written import ABSENT, Concept, written
 
 
 class _Money(msgspec.Struct):
-    value: msgspec.Raw = _ABSENT
+    value: msgspec.Raw = ABSENT
     currency: str = ""
 
 
 class _Extension(msgspec.Struct, rename="camel"):
     url: str
-    value_decimal: msgspec.Raw = _ABSENT
-    value_integer: msgspec.Raw = _ABSENT
+    value_decimal: msgspec.Raw = ABSENT
+    value_integer: msgspec.Raw = ABSENT
     value_money: _Money | None = None
 
 
 class _Score(msgspec.Struct):
-    value: msgspec.Raw = _ABSENT
+    value: msgspec.Raw = ABSENT
     code: str | None = None
     unit: str | None = None
     extension: list[_Extension] = []
 
 
 class _Group(msgspec.Struct, rename="camel"):
-    code: _Concept | None = None
+    code: Concept | None = None
     measure_score: _Score | None = None
 
 
@@ -76,18 +64,14 @@ def metric_scores(raw: bytes) -> list[tuple[str, str, str]]:
 
 def _numbers(score: _Score) -> Iterator[tuple[str, str]]:
     """Yield the Quantity's value; without one, the alternate scores that are numbers."""
-    if value := _text(score.value):
+    if value := written(score.value):
         yield value, score.code or score.unit or ""
         return
     for extension in score.extension:
         if extension.url != ALTERNATE_SCORE:
             continue
         for plain in (extension.value_decimal, extension.value_integer):
-            if number := _text(plain):
+            if number := written(plain):
                 yield number, ""
-        if (money := extension.value_money) is not None and (amount := _text(money.value)):
+        if (money := extension.value_money) is not None and (amount := written(money.value)):
             yield amount, money.currency
-
-
-def _text(number: msgspec.Raw) -> str:
-    return bytes(number).decode()

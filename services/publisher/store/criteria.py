@@ -35,7 +35,8 @@ from services.publisher.store.index import (
     STRING_HEAD,
     key,
     milliseconds,
-    short,
+    scored,
+    scored_in,
     sortable,
 )
 
@@ -66,8 +67,9 @@ def date(stretch: Stretch, term: Term, now: datetime) -> Condition:
 
 
 def score(columns: Columns, term: Term) -> Condition:
-    """Return what is so of an entry that satisfies a term on a metric and its score."""
-    return sa.or_(*(_score(columns, value) for value in term.values if isinstance(value, MetricScore)))
+    """Return what is so of an entry that satisfies a term on a metric and its score, or a threshold and its gap."""
+    name = term.parameter.name
+    return sa.or_(*(_score(columns, name, value) for value in term.values if isinstance(value, MetricScore)))
 
 
 def last_updated(column: sa.ColumnElement[datetime], term: Term, now: datetime) -> Condition:
@@ -203,12 +205,12 @@ def _last_updated(at: sa.ColumnElement[datetime], wanted: Date, now: datetime) -
             assert_never(wanted.prefix)
 
 
-def _score(columns: Columns, wanted: MetricScore) -> Condition:
+def _score(columns: Columns, name: str, wanted: MetricScore) -> Condition:
     parts = [_number(columns, wanted.score)]
     if wanted.metric.code is not None:
-        parts.append(columns.value == key(wanted.metric.code))
+        parts.append(columns.value == scored(name, wanted.metric.code))
     if wanted.metric.system is not None:
-        parts.append(columns.system == short(key(wanted.metric.system)))
+        parts.append(columns.system == scored_in(name, wanted.metric.system))
     if wanted.unit is not None:
         parts.append(columns.unit == key(wanted.unit))
     return sa.and_(*parts)

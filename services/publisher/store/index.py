@@ -39,8 +39,8 @@ ID: Final = "_id"
 LAST_UPDATED: Final = "_lastUpdated"
 """With `ID`, what is asked of the report's own row."""
 
-METRIC: Final = "metric"
-METRIC_SCORE: Final = "metric-score"
+SCORES: Final = frozenset(each.name for each in ALL if each.type is SearchType.COMPOSITE)
+"""A code with a number: the scores of metrics, and the gaps to thresholds."""
 
 DATES: Final = frozenset(each.name for each in ALL if each.type is SearchType.DATE) - {LAST_UPDATED}
 MANY_DATES: Final = DATES - {"date", "period"}
@@ -62,7 +62,7 @@ HAS: Final = "has"
 SHARED: Final = frozenset(
     {each.name for each in ALL}
     | {each.name + IDENTIFIER for each in ALL if each.type is SearchType.REFERENCE}
-) - {ID, LAST_UPDATED, METRIC_SCORE, *DATES, *OWN}
+) - {ID, LAST_UPDATED, *SCORES, *DATES, *OWN}
 """All others that can be asked."""
 _CANONICAL: Final = frozenset(each.name for each in _EVERY if each.canonical)
 
@@ -107,7 +107,7 @@ _PLACES: Final = (
     dict.fromkeys(SHARED, _Place.SHARED)
     | dict.fromkeys(OWN, _Place.OWN)
     | dict.fromkeys(DATES, _Place.ORDERED)
-    | {METRIC_SCORE: _Place.ORDERED}
+    | dict.fromkeys(SCORES, _Place.ORDERED)
 )
 
 
@@ -135,7 +135,7 @@ def index(facets: Facets) -> Indexed:
         rows,
         frozenset(own),
         frozenset(row for name in MANY_DATES & facets.keys() for row in _dates(name, facets[name])),
-        frozenset(map(_score, facets.get(METRIC_SCORE, ()))),
+        frozenset(_score(name, value) for name in SCORES & facets.keys() for value in facets[name]),
         _only(facets.get("date")),
         _only(facets.get("period")),
     )
@@ -222,10 +222,35 @@ def milliseconds(bound: str) -> int:
 _LAST = "9999-12-31T23:59:59.999Z"
 
 
-def _score(value: FacetValue) -> Row:
-    metric, number, unit = (value[place] for place in range(3))
-    _, code, system = _text(METRIC, metric or "|")
-    return (code, sortable(number or "0"), short(system), key(unit or ""))
+def _score(name: str, value: FacetValue) -> Row:
+    code, system = _scored(name, value[0] or "|")
+    return (code, sortable(value[1] or "0"), system, key(value[2] or ""))
+
+
+@lru_cache(maxsize=16_384)  # as few as the metrics, and the types of thresholds
+def _scored(name: str, token: str) -> tuple[str, str]:
+    system, _, code = token.partition("|")
+    return scored(name, code), scored_in(name, system)
+
+
+def scored(name: str, code: str) -> str:
+    """Return what stands for the code of a score, or of whatever else a number belongs to."""
+    return key(_apart(name, code))
+
+
+def scored_in(name: str, system: str) -> str:
+    """Return what stands for the system of such a code."""
+    return short(key(_apart(name, system)))
+
+
+def _apart(name: str, text: str) -> str:
+    """Return a text that no other parameter's is equal to: they share a table, and scores stand there as they are.
+
+    No code or system of a report begins with a blank; should one that is asked for, it is told apart too.
+    """
+    if name == "metric-score" and not text.startswith(" "):
+        return text
+    return f" {name}|{text}"
 
 
 @lru_cache(maxsize=1024)

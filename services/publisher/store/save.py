@@ -213,7 +213,8 @@ async def _reindex(
         gone += [(*row, report_id) for row in before - now]
         come += [(*row, report_id) for row in now - before]
     await delete(tx, table, _named(table, sorted(gone)))
-    new.insert(table, _named(table, sorted(come)))
+    # An older process that runs until it is replaced leaves an entry behind that it knows nothing of: it may be there.
+    new.add_missing(table, _named(table, sorted(come)))
 
 
 def _named(table: sa.Table, rows: Iterable[Row]) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from services.publisher.derive.model import Kind
 from services.publisher.derive.stage import BY_STATUS
 from services.publisher.store import criteria
 from services.publisher.store.criteria import Columns, Condition
-from services.publisher.store.index import DATES, HAS, ID, LAST_UPDATED, MANY_DATES, METRIC_SCORE, OWN, key
+from services.publisher.store.index import DATES, HAS, ID, LAST_UPDATED, MANY_DATES, OWN, SCORES, key
 from services.publisher.store.statements import beside
 from services.publisher.store.tables import date_facet, own_facet, report, score_facet, shared_facet
 
@@ -134,7 +134,7 @@ def _alone(term: Term, name: str, now: datetime) -> Selection:
         return _named(term)
     if name in MANY_DATES:
         return _one_of_many(term, now)
-    if name == METRIC_SCORE:
+    if name in SCORES:
         return _linked(score_facet, lambda columns: criteria.score(columns, term))
     assert name in OWN
     ids = sa.select(own_facet.c.report_id).where(criteria.facet(own_facet.c, term))
@@ -259,7 +259,7 @@ def _of_sets(term: Term, name: str) -> _OfSets | None:
         return _coded(term, name)
     if term.modifier is Modifier.MISSING and name not in {ID, LAST_UPDATED}:
         return _OfSets(_has(term.parameter.name), none=_missing(term), common=True)
-    if name in DATES or name in {ID, LAST_UPDATED, METRIC_SCORE}:
+    if name in DATES or name in SCORES or name in {ID, LAST_UPDATED}:
         return None
     if name not in OWN:
         return _OfSets(
@@ -303,7 +303,7 @@ def _coded(term: Term, name: str) -> _OfSets | None:
 def _has(name: str) -> Entry:
     """The parameter has a value, or a reference of it an identifier."""
     names = (name, f"{name}:identifier")
-    inside = {each for each in names if each in OWN or each in DATES or each == METRIC_SCORE}
+    inside = {each for each in names if each in OWN or each in DATES or each in SCORES}
     if inside:
         return lambda columns: sa.and_(columns.parameter == HAS, columns.value.in_(sorted(inside)))
     return lambda columns: columns.parameter.in_(names)

@@ -183,15 +183,15 @@ date_facet = sa.Table(
 score_facet = sa.Table(
     "score_facet",
     metadata,
-    sa.Column("value", _Ordered, primary_key=True),  # code of the metric
+    sa.Column("value", _Ordered, primary_key=True),  # see `index.scored`
     sa.Column("number", _Ordered, primary_key=True),  # see `index.sortable`
-    sa.Column("system", _Ordered, primary_key=True),  # see `index.short`
+    sa.Column("system", _Ordered, primary_key=True),  # see `index.scored_in`
     sa.Column("unit", _Ordered, primary_key=True),  # '' when there is none
     sa.Column("report_id", sa.String(64), primary_key=True),
     sa.Index("score_facet_report", "report_id", "value", "number", "system", "unit"),
     sqlite_with_rowid=False,
 )
-"""The search index: metrics with their scores."""
+"""The search index: metrics with their scores, and thresholds with the gaps to them."""
 
 resource_facet = sa.Table(
     "resource_facet",
