@@ -1,7 +1,7 @@
 """SQLite, where a statement runs where it is called and only waiting goes to a thread.
 
 A short statement takes microseconds, and handing it to a thread and back costs ten times that. What may wait
-goes to a thread: for a lock that another process holds, and for a disk that is slow. Long reads go there whole.
+goes to a thread: for a lock that another process holds, and for the disk at a commit. Long reads go there whole.
 """
 
 from __future__ import annotations
@@ -21,13 +21,6 @@ T = TypeVar("T")
 
 BUSY_SECONDS = 5
 """How long a lock of another process is waited for; the command line is a second writer."""
-
-_SLOW_SECONDS = 0.002
-"""What a commit may take where it is called: a few times what a thread costs, and no more than one request does."""
-_CALMING = 32
-"""Commits that are waited for in a thread after one that was slow; then the disk is tried again."""
-_LOG_PAGES = 4000
-"""Pages of the log (16 MB) after which a commit moves them into the file: seldom, for that one takes long."""
 
 _ROWS_AT_A_TIME = 200
 _CACHED_STATEMENTS = 512
@@ -55,13 +48,7 @@ async def opened(path: str, *, begin: str, aside: bool) -> SqliteSession:
             check_same_thread=False,
             cached_statements=_CACHED_STATEMENTS,
         )
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "busy_timeout=0",
-            f"wal_autocheckpoint={_LOG_PAGES}",
-        ):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=0"):
             raw.execute(f"PRAGMA {pragma}").close()
     except sqlite3.Error as error:
         raise translated(error) from error
@@ -83,8 +70,6 @@ class SqliteSession:
         self._begin = begin
         self._everything_aside = aside
         self._changes = raw.total_changes
-        self._calming = 0
-        """Commits yet to be waited for in the thread."""
         self._thread: ThreadPoolExecutor | None = None
         self.usable = True
 
@@ -93,20 +78,11 @@ class SqliteSession:
         await self._soon(lambda: self._raw.execute(self._begin))
 
     async def commit(self) -> None:
-        """Commit; a disk that was slow lately is waited for in a thread, and what only read waits for nothing."""
-        if self._everything_aside:
-            await self._aside(self._raw.commit)
-        elif self._raw.total_changes == self._changes:
+        """Commit; the disk is waited for in a thread, and a transaction that only read waits for nothing."""
+        if self._raw.total_changes == self._changes and not self._everything_aside:
             await self._soon(self._raw.commit)
-        elif self._calming:
-            self._calming -= 1
-            await self._aside(self._raw.commit)
-        else:
-            clock = asyncio.get_running_loop().time
-            started = clock()
-            await self._soon(self._raw.commit)
-            if clock() - started > _SLOW_SECONDS:
-                self._calming = _CALMING
+            return
+        await self._aside(self._raw.commit)
         self._changes = self._raw.total_changes
 
     async def rollback(self) -> None:
