@@ -32,6 +32,7 @@ from services.publisher.emit.relay import Relay
 from services.publisher.store.tables import log_head, outbox, resource_version
 from services.settings import Settings
 from tests.outbox import SOURCE, Outbox, publisher_outbox
+from tests.receiver import SUBSCRIPTIONS
 
 REPORT_AVAILABLE = OURS + "SubscriptionTopic/report-available"
 
@@ -152,6 +153,8 @@ class Notifying:
         answer = await self.client.post("/fhir/Subscription", json=resource)
         found: dict[str, Any] = await answer.json()
         assert answer.status == status, found
+        if status == 201:
+            SUBSCRIPTIONS[found["id"]] = [found]
         return found
 
     async def replace(self, logical_id: str, resource: dict[str, Any]) -> dict[str, Any]:
@@ -162,6 +165,7 @@ class Notifying:
         )
         found: dict[str, Any] = await answer.json()
         assert answer.status == 200, found
+        SUBSCRIPTIONS.setdefault(logical_id, []).append(found)
         return found
 
     async def get(self, logical_id: str) -> dict[str, Any]:
