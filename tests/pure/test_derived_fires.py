@@ -23,6 +23,7 @@ from services.notifier.match.index import MatchIndex
 from services.notifier.subscriptions.admission import admit, interest, term_texts
 from services.notifier.subscriptions.channels import EndpointPolicy
 from tests.notifying import classic, topical
+from tests.publishing import threshold
 from tests.pure.filed_examples import filed
 from tests.pure.small_reports import BASE, EXTENSION, STREAM
 
@@ -33,7 +34,7 @@ CONTRACT = "https://lakeshore-health-plan.example/contracts/medicare-advantage-h
 MEASURE = "https://quality-measures.example/Measure/breast-cancer-screening"
 NPI = "http://hl7.org/fhir/sid/us-npi"
 NAIC = "urn:oid:2.16.840.1.113883.6.300"
-QUALITY: Final = frozenset({"quality-measure"})
+QUALITY: Final = frozenset({"quality-measure", "threshold-gap"})
 """What only a quality report has."""
 
 
@@ -52,10 +53,18 @@ def with_what_few_have(text: bytes) -> bytes:
     return bytes(orjson.dumps(report))
 
 
+def with_a_gap(text: bytes) -> bytes:
+    """Return a report with the gap to a threshold, which the examples' quality reports leave out."""
+    report = orjson.loads(text)
+    if report["id"] == "harbor-point-2024-breast-cancer-screening":
+        report["extension"].append(threshold(2.5))
+    return bytes(orjson.dumps(report))
+
+
 @cache
 def derived() -> tuple[Facets, Facets]:
     """Return the facets of a performance report, and of a quality report that it lists."""
-    *texts, last = (path.read_bytes() for path in examples.reports())
+    *texts, last = (with_a_gap(path.read_bytes()) for path in examples.reports())
     found = filed([*texts, with_what_few_have(last)])
     by_id = {report_id: each.facets for report_id, each in found}
     return by_id["harbor-point-2024"], by_id["harbor-point-2024-breast-cancer-screening"]
@@ -93,6 +102,7 @@ ASKED: Final = {
     "metric": (f"{METRIC_SYSTEM}|revenue-pmpm", "readmission"),
     "metric-score": ("revenue-pmpm$1050||USD", "revenue-pmpm$gt1050"),
     "quality-measure": (MEASURE, MEASURE + "-2"),
+    "threshold-gap": ("star-4$gt0", "star-4$le0"),
     "paid-through": ("2025-06-30", "2025-07"),
     "service-period": ("2024", "2023"),
 }

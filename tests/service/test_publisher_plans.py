@@ -31,6 +31,7 @@ from tests.publishing import (
     put_entry,
     quality,
     served,
+    threshold,
 )
 
 CONTRACTS, REPORTS = 20, 400
@@ -46,6 +47,7 @@ def _report(number: int) -> Resource:
         period={"start": f"{year}-01-01", "end": f"{year}-{1 + number // 100:02d}-28"},
         identifier=[{"system": "urn:reports", "value": str(number)}],
     )
+    report["extension"] = [*report.get("extension", ()), threshold(number - 200)]
     return served(report, f"{year}-01-01", f"{year}-06-30", f"{year}-09-30")
 
 

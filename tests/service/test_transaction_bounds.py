@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 import sqlalchemy as sa
@@ -35,9 +36,9 @@ async def test_a_transaction_that_takes_too_long_is_ended_as_if_the_server_had_g
 ) -> None:
     database = Database(postgresql_url, bounds=bounds)
     try:
-        if bounds.whole and int(await _asked(database, "SHOW server_version_num")) < 170000:
-            pytest.skip("this server cannot end a transaction for its age")
-        with pytest.raises(sa.exc.OperationalError):
+        knows_age = int(await _asked(database, "SHOW server_version_num")) >= 170000
+        ends = bool(bounds.idle) or knows_age  # an older server lets it go on, and takes the bound for none
+        with pytest.raises(sa.exc.OperationalError) if ends else contextlib.nullcontext():
             await _dawdle(database, idle=bool(bounds.idle))
         async with asyncio.timeout(10), database.write() as tx:
             await tx.exec_driver_sql(LOCK)
