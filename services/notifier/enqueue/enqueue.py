@@ -271,9 +271,8 @@ async def _owe(
         {"subscription_id": each.subscription, "number": each.number, "event_seq": seqs[each.event.id]}
         for each in owed
     ]
-    last = dict(
-        sorted({each.subscription: each.number for each in owed}.items())
-    )  # numbers rise: the last wins
+    # Numbers rise, so the last one of each wins; in the order of ids, as lanes are locked.
+    last = dict(sorted({each.subscription: each.number for each in owed}.items()))
     if connection.dialect.name == "postgresql":
         await at_once.owe(connection, rows, last)
         return

@@ -100,9 +100,8 @@ class Sender:
             async with slots:
                 if not self._may_send(turn, claimed) or not await self._send(turn, batch):
                     return
-        unrecorded = sum(
-            len(each.tries) for each in turns[-2:]
-        )  # at most: the one before may be on record by now
+        # At most: the turn before this one may be on record by now.
+        unrecorded = sum(len(each.tries) for each in turns[-2:])
         if _owes(turn) or (claimed.resends and unrecorded >= AHEAD):
             return  # what is asked for again comes after all that is owed, and counts among those ahead
         for resend in claimed.resends:

@@ -120,8 +120,7 @@ def index(facets: Facets) -> Indexed:
         if place is None:
             continue
         if place is _Place.SHARED:
-            for value in values:
-                shared.append(_text(name, cast("str", value)))  # noqa: PERF401  # one value, mostly
+            shared += [_text(name, value) for value in _texts(values)]
             continue
         shared.append((HAS, name, ""))
         if place is _Place.OWN:
