@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.notifying import Notifying, notifying
 from tests.publishing import Publishing, publishing
+from tests.receiver import Receiver, receiving
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -39,3 +41,17 @@ async def publisher(publisher_database_url: str) -> AsyncIterator[Publishing]:
     async with publishing(publisher_database_url) as opened:
         await opened.prepare()
         yield opened
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """An endpoint that checks whatever it gets."""
+    async with receiving() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def running(database_urls: tuple[str, str]) -> AsyncIterator[Notifying]:
+    """A notifier on both databases."""
+    async with notifying(*database_urls) as notifier:
+        yield notifier

@@ -14,16 +14,10 @@ from schemas import examples
 from tests.conditions import eventually
 from tests.notifying import Notifying, contract, notifying
 from tests.processes import VbprProcesses
-from tests.receiver import Receiver, receiving
+from tests.receiver import Receiver
 from tests.service.commands import Ended, run
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture

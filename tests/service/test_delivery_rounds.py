@@ -19,7 +19,7 @@ from services.notifier.send import worker
 from tests.conditions import eventually
 from tests.notifier_store import LOG, event
 from tests.notifying import classic, notifying, topical
-from tests.receiver import Receiver, receiving
+from tests.receiver import Receiver
 from tests.watching import Watched, watched
 
 NEVER: dict[str, Any] = {
@@ -28,12 +28,6 @@ NEVER: dict[str, Any] = {
     "handshake_schedule": (0.02,),
 }
 """A loop that is not woken is not heard of again within a test."""
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture

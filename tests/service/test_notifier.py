@@ -19,12 +19,6 @@ QUICK: dict[str, Any] = {"retry_schedule": (0.05, 0.05, 0.1), "handshake_schedul
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
 async def running(database_urls: tuple[str, str]) -> AsyncIterator[Notifying]:
     async with notifying(*database_urls, **QUICK) as notifier:
         yield notifier

@@ -19,8 +19,8 @@ from services.principal import LOCAL
 from tests.clock import ManualClock
 from tests.conditions import eventually
 from tests.notifier_store import BASE
-from tests.notifying import Notifying, classic, notifying, topical
-from tests.receiver import Receiver, receiving
+from tests.notifying import Notifying, classic, topical
+from tests.receiver import Receiver
 from tests.watching import Watched, watched
 
 HOUR = 3600.0
@@ -84,18 +84,6 @@ async def test_one_that_ended_is_not_greeted_any_more(rows: Watched, clock: Manu
     await rows.turns()
     assert rows.receiver.got == []
     assert (await SubscriptionStore(rows.database, clock).read(LOCAL, made)).status is Status.REQUESTED
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-async def running(database_urls: tuple[str, str]) -> AsyncIterator[Notifying]:
-    async with notifying(*database_urls) as notifier:
-        yield notifier
 
 
 def soon(running: Notifying) -> datetime:

@@ -13,15 +13,9 @@ from services.notifier import tables as t
 from tests.conditions import eventually
 from tests.notification import check_notification, check_status_searchset, parameters_of
 from tests.notifying import Notifying, classic, notifying, topical
-from tests.receiver import Receiver, receiving
+from tests.receiver import Receiver
 
 QUICK: dict[str, Any] = {"retry_schedule": (0.05,), "handshake_schedule": (0.02, 0.02, 0.02)}
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture

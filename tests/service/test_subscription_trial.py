@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
-
-import pytest
 
 from schemas.operations import operations
 from schemas.structure.gate import check_structure
 from tests.conditions import eventually
-from tests.notifying import Notifying, classic, contract, notifying, topical
-from tests.receiver import Receiver, receiving
+from tests.notifying import Notifying, classic, contract, topical
+from tests.receiver import Receiver
 
 HOOK = "http://127.0.0.1:9/hook"
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-async def running(database_urls: tuple[str, str]) -> AsyncIterator[Notifying]:
-    async with notifying(*database_urls) as notifier:
-        yield notifier
 
 
 async def ask(running: Notifying, path: str, body: Any = None, status: int = 200) -> Any:
