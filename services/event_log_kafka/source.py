@@ -279,12 +279,12 @@ class KafkaSource:
         since = assignment.unsettled_since
         if since is not None and now - since > _REBALANCE_SECONDS + self._stalled_after:
             await self._give_up("joining the group", TimeoutError())
-        if not self._next or now - self._checked < self._check_after:
+        if now - self._checked < self._check_after:
             return
         self._checked = now
-        ends = await self._answer(
-            self._consumer.end_offsets(list(self._next)), "asking for the end of the log"
-        )
+        # While nothing is given, any partition will do: a rebalance that waits for a broker says nothing itself.
+        asked = list(self._next) or [TopicPartition(self._log.topic, 0)]
+        ends = await self._answer(self._consumer.end_offsets(asked), "asking for the end of the log")
         if all(ends[tp] <= position for tp, position in self._next.items() if tp in ends):
             self._progress = now
         elif now - self._progress > self._stalled_after:

@@ -98,6 +98,27 @@ async def test_a_broker_that_is_away_is_told_in_time_and_everything_flows_when_i
         await log.close()
 
 
+@pytest.mark.timeout(90)
+async def test_a_broker_that_dies_while_partitions_are_shared_out_is_told_as_soon(
+    accepted: Outbox, own_kafka: Broker
+) -> None:
+    topic = KafkaLog(own_kafka.bootstrap_servers, new_topic(), partitions=2, request_timeout=DEADLINE)
+    log = await kafka_end_to_end(accepted, topic, check_after=0.5)
+    try:
+        reader = log.reader()
+        await log.publish("a")
+        await reader.take(1)
+        own_kafka.kill()
+        reader.source._consumer._coordinator.request_rejoin()  # type: ignore[attr-defined]  # causes the fault
+        await eventually(lambda: reader.source._assignment.held == frozenset())  # type: ignore[attr-defined]
+        async with asyncio.timeout(2 * DEADLINE + 2):
+            for _ in range(2):
+                with pytest.raises(LogUnavailableError):
+                    await reader.take(1)
+    finally:
+        await log.close()
+
+
 def _break(broker: Broker, fault: str) -> None:
     if fault == "killed":
         broker.kill()

@@ -372,6 +372,21 @@ async def test_one_that_is_switched_off_is_told_no_more_and_goes_on_when_it_is_b
         await client.until_number(1)
 
 
+async def test_one_that_is_switched_off_while_it_is_greeted_ends_as_one_that_was_bound(at: Notifying) -> None:
+    made = await at.subscribe(on_websocket())
+    token = (await token_for(at, made["id"]))["token"]
+    assert at.client is not None
+    socket = await at.client.ws_connect("/fhir/ws", autoping=False)
+    await socket.send_str(f"bind-with-token: {token}")
+    async with asyncio.timeout(10):
+        handshake, ping = await socket.receive(), await socket.receive()
+        assert (handshake.type, ping.type) == (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.PING)
+        await at.replace(made["id"], {**made, "status": "off"})
+        await socket.pong(ping.data)
+        await socket.receive()
+    assert socket.close_code == 4001
+
+
 async def test_a_new_payload_level_holds_from_the_next_notification_on_and_the_client_stays(
     at: Notifying,
 ) -> None:

@@ -156,12 +156,12 @@ class Sockets:
             except BaseException:
                 connection.bound = before
                 raise
-            for gone in greeted.keys() - kept:
-                connection.bound.pop(gone, None)
+            # Their handshakes have told the client that they are bound: it learns the rest as it would later.
+            self._drop(connection, greeted.keys() - kept, NOTHING_BOUND)
             self._taken_from_others(connection, kept)
         log.info("websocket_bound", client=grant.client, subscriptions=len(kept))
         self._owed.set()
-        return None if kept else "what this token was for is off, changed or gone"
+        return None
 
     async def _greet(self, connection: ClientConnection, found: Iterable[Bindable]) -> dict[str, int]:
         started, now = self._clock.monotonic(), self._clock.now()
