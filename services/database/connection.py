@@ -5,7 +5,7 @@ The driver's connection behind it is a `Session`: `sqlite` and `postgresql` have
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVarTuple, overload
@@ -22,7 +22,7 @@ Observer: TypeAlias = Callable[[str, Sequence[Any], bool], None]
 """Is told each statement's text and values before it is executed, and whether there are many sets of values."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What the driver says to a statement."""
 
@@ -63,9 +63,30 @@ class Session(Protocol):
 
 
 class Rows(IteratorResult[*Ts]):
-    """The result of a statement, as SQLAlchemy's own, all there."""
+    """The result of a statement, as SQLAlchemy's own, all there.
+
+    What is mostly asked for is answered at once: SQLAlchemy makes functions for each result first.
+    """
 
     rowcount: int
+    iterator: Iterator[Any]
+
+    def __iter__(self) -> Iterator[sa.Row[*Ts]]:
+        """Yield the rows."""
+        return map(self._row, self.iterator)
+
+    def all(self) -> Sequence[sa.Row[*Ts]]:
+        """Return the rows."""
+        return list(map(self._row, self.iterator))
+
+    def first(self) -> sa.Row[*Ts] | None:
+        """Return the first row, `None` when there is none."""
+        found = next(self.iterator, None)
+        return None if found is None else self._row(found)
+
+    def _row(self, values: Sequence[Any]) -> sa.Row[*Ts]:
+        shape = self._metadata
+        return sa.Row(shape, None, shape._key_to_index, values)  # noqa: SLF001  # as its own results make them
 
 
 class Connection:
@@ -109,7 +130,8 @@ class Connection:
             return await self._many(statement, given)
         prepared = self._statements.prepared(statement, given)
         text, values = prepared.filled(given)
-        self._observe(text, values, many=False)
+        if self._observers:
+            self._observe(text, values, many=False)
         answer = await self._session.run(text, values, returns=prepared.names != ())
         return _rows(prepared, answer)
 
@@ -120,7 +142,8 @@ class Connection:
         if prepared.lists is not None:
             raise TypeError("a list of values cannot be given to a statement many times")
         many = [prepared.values(each) for each in parameters]
-        self._observe(prepared.text, many, many=True)
+        if self._observers:
+            self._observe(prepared.text, many, many=True)
         return _rows(
             prepared, await self._session.run_many(prepared.text, many, returns=bool(prepared.names))
         )
@@ -157,11 +180,12 @@ class Connection:
             observer(text, values, many)
 
 
-_AS_IT_IS = Prepared("", (), None, None, (), {}, None, (), None)
+_AS_IT_IS = Prepared("", None, None, (), {}, lambda _: (), {}, (), None)
 
 
 def _rows(prepared: Prepared, answer: Answer) -> Rows[*tuple[Any, ...]]:
     shape = prepared.shape or SimpleResultMetaData(answer.names)
-    rows: Rows[*tuple[Any, ...]] = Rows(shape, iter(prepared.seen(answer.rows, answer.names)))
+    found = prepared.seen(answer.rows, answer.names) if answer.rows else ()
+    rows: Rows[*tuple[Any, ...]] = Rows(shape, iter(found))
     rows.rowcount = answer.count
     return rows

@@ -8,9 +8,7 @@ has to be upgraded. On PostgreSQL the same calls are plain transactions.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, TypeAlias
@@ -20,7 +18,7 @@ import sqlalchemy as sa
 from services.clock import Clock
 from services.database import postgresql, sqlite
 from services.database.connection import Connection, Observer, Rows, Session
-from services.database.pool import Pool
+from services.database.pool import Pool, Transaction
 from services.database.statements import Parameters, Statements
 from services.database.types import UtcDateTime
 
@@ -54,36 +52,28 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._statements = _statements(self.url.drivername)
         if self.is_sqlite:
-            self._writing: asyncio.Lock | None = asyncio.Lock()
-            self._writers = Pool(1, self._sqlite("BEGIN IMMEDIATE", driver))
+            self._writers = Pool(1, self._sqlite("BEGIN IMMEDIATE", driver), patience=None)
             self._glancers = Pool(pool_size, self._sqlite("BEGIN", driver))
             self._readers = Pool(pool_size, self._sqlite("BEGIN", driver, aside=True))
         else:
-            self._writing = None
             self._writers = self._glancers = self._readers = Pool(
                 pool_size, self._server(bounds or DEFAULT_BOUNDS, planned_once=planned_once)
             )
 
-    @contextlib.asynccontextmanager
-    async def write(self) -> AsyncIterator[Connection]:
+    def write(self) -> Transaction[Connection]:
         """One writing transaction: committed when the block ends, rolled back when it raises."""
-        async with self._writing or contextlib.nullcontext(), self._writers.transaction() as session:
-            yield self._connection(session)
+        return self._writers.transaction(self._connection)
 
-    @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[Connection]:
+    def read(self) -> Transaction[Connection]:
         """One reading transaction; keep it short, it holds back SQLite's checkpoint."""
-        async with self._readers.transaction() as session:
-            yield self._connection(session)
+        return self._readers.transaction(self._connection)
 
-    @contextlib.asynccontextmanager
-    async def glance(self) -> AsyncIterator[Connection]:
+    def glance(self) -> Transaction[Connection]:
         """One reading transaction of a few short statements, on a hot path: on SQLite it takes no thread.
 
         Whatever may read much goes through `read`: here it would hold up the whole process.
         """
-        async with self._glancers.transaction() as session:
-            yield self._connection(session)
+        return self._glancers.transaction(self._connection)
 
     async def ask(
         self, statement: sa.Executable, parameters: Parameters | None = None

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Generic, TypeVar
 
 import sqlalchemy as sa
 
 from services.database.connection import Session
+
+Used = TypeVar("Used")
 
 _WAIT_SECONDS = 30.0
 
@@ -16,30 +19,36 @@ _WAIT_SECONDS = 30.0
 class Pool:
     """Up to `size` sessions; one that came back unusable is closed, and another opened in its place."""
 
-    def __init__(self, size: int, connect: Callable[[], Awaitable[Session]]) -> None:
-        """Open lazily."""
+    def __init__(
+        self, size: int, connect: Callable[[], Awaitable[Session]], *, patience: float | None = _WAIT_SECONDS
+    ) -> None:
+        """Open lazily; one who finds all in use waits as long as `patience` says, in the order they came."""
         self._connect = connect
+        self._patience = patience
         self._free = asyncio.Semaphore(size)
         self._idle: list[Session] = []
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Session]:
-        """Yield a session inside a transaction: committed when the block ends, rolled back when it raises.
+    def transaction(self, use: Callable[[Session], Used]) -> Transaction[Used]:
+        """Return a transaction, and what to `use` its session as."""
+        return Transaction(self, use)
+
+    async def begun(self) -> Session:
+        """Return a session inside a transaction; it is to be given back, by `ended`.
 
         Raises:
             sqlalchemy.exc.TimeoutError: all are in use, and stay so.
         """
         await self._wait()
         try:
-            session = await self._begun()
-            try:
-                yield session
-                await session.commit()
-            except BaseException:
-                await _undone(session)
-                raise
-            finally:
-                await self._back(session)
+            return await self._begun()
+        except BaseException:
+            self._free.release()
+            raise
+
+    async def ended(self, session: Session) -> None:
+        """Take a session back whose transaction has ended."""
+        try:
+            await self._back(session)
         finally:
             self._free.release()
 
@@ -74,10 +83,10 @@ class Pool:
             await self._free.acquire()
             return
         try:
-            async with asyncio.timeout(_WAIT_SECONDS):
+            async with asyncio.timeout(self._patience):
                 await self._free.acquire()
         except TimeoutError:
-            raise sa.exc.TimeoutError(f"no connection came free within {_WAIT_SECONDS:.0f} s") from None
+            raise sa.exc.TimeoutError(f"no connection came free within {self._patience:.0f} s") from None
 
     async def _kept(self) -> Session | None:
         while self._idle:
@@ -110,6 +119,48 @@ class Pool:
             self._idle.append(session)
         else:
             await session.close()
+
+
+class Transaction(Generic[Used]):
+    """A block inside a transaction: committed when it ends, rolled back when it raises.
+
+    A class, not a generator: every report goes through one or two of them.
+    """
+
+    __slots__ = ("_pool", "_session", "_use")
+
+    def __init__(self, pool: Pool, use: Callable[[Session], Used]) -> None:
+        """Begin when the block is entered."""
+        self._pool = pool
+        self._use = use
+
+    async def __aenter__(self) -> Used:
+        """Begin.
+
+        Raises:
+            sqlalchemy.exc.TimeoutError: all sessions are in use, and stay so.
+        """
+        self._session = await self._pool.begun()
+        return self._use(self._session)
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Commit, or undo; whatever comes of it, the session goes back."""
+        session = self._session
+        try:
+            if error is None:
+                await _committed(session)
+            else:
+                await _undone(session)
+        finally:
+            await self._pool.ended(session)
+
+
+async def _committed(session: Session) -> None:
+    try:
+        await session.commit()
+    except BaseException:
+        await _undone(session)
+        raise
 
 
 async def _undone(session: Session) -> None:

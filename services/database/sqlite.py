@@ -61,12 +61,24 @@ def translated(error: sqlite3.Error) -> sa.exc.DBAPIError:
     return kind(None, None, error, hide_parameters=True)
 
 
+def _unless_locked(error: sqlite3.Error) -> None:
+    """Raise an error, unless waiting may help: somebody else has a lock.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: what it is translated to.
+    """
+    code = error.sqlite_errorcode & 0xFF if isinstance(error, sqlite3.OperationalError) else None
+    if code not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        raise translated(error) from error
+
+
 class SqliteSession:
     """One connection to a file."""
 
     def __init__(self, raw: sqlite3.Connection, begin: str, *, aside: bool) -> None:
         """Take over an open connection."""
         self._raw = raw
+        self._cursor = raw.cursor()  # streams have their own: all else is fetched whole
         self._begin = begin
         self._everything_aside = aside
         self._changes = raw.total_changes
@@ -75,7 +87,7 @@ class SqliteSession:
 
     async def begin(self) -> None:
         """Begin a transaction, once a writer in another process has ended its own."""
-        await self._soon(lambda: self._raw.execute(self._begin))
+        await self.run(self._begin, (), returns=False)
 
     async def commit(self) -> None:
         """Commit; the disk is waited for in a thread, and a transaction that only read waits for nothing."""
@@ -92,16 +104,17 @@ class SqliteSession:
 
     async def run(self, text: str, values: Sequence[Any], *, returns: bool) -> Answer:  # noqa: ARG002  # rows must be fetched for a statement to end
         """Execute a statement."""
+        if not self._everything_aside:
+            try:
+                return self._run(text, values)
+            except sqlite3.Error as error:
+                _unless_locked(error)
+        return await self._aside(lambda: self._patiently(lambda: self._run(text, values)))
 
-        def call() -> Answer:
-            cursor = self._raw.execute(text, values)
-            rows = cursor.fetchall()
-            names = [each[0] for each in cursor.description] if rows else ()
-            count = cursor.rowcount
-            cursor.close()
-            return Answer(rows, count, names)
-
-        return await self._soon(call)
+    def _run(self, text: str, values: Sequence[Any]) -> Answer:
+        cursor = self._cursor.execute(text, values)
+        rows = cursor.fetchall()
+        return Answer(rows, cursor.rowcount, [each[0] for each in cursor.description] if rows else ())
 
     async def run_many(self, text: str, many: Sequence[Sequence[Any]], *, returns: bool) -> Answer:
         """Execute a statement for each set of values."""
@@ -110,13 +123,15 @@ class SqliteSession:
             rows = [row for answer in answers for row in answer.rows]
             return Answer(rows, len(rows))
 
-        def call() -> Answer:
-            cursor = self._raw.executemany(text, many)
-            count = cursor.rowcount
-            cursor.close()
-            return Answer((), count)
+        if not self._everything_aside:
+            try:
+                return self._run_many(text, many)
+            except sqlite3.Error as error:
+                _unless_locked(error)
+        return await self._aside(lambda: self._patiently(lambda: self._run_many(text, many)))
 
-        return await self._soon(call)
+    def _run_many(self, text: str, many: Sequence[Sequence[Any]]) -> Answer:
+        return Answer((), self._cursor.executemany(text, many).rowcount)
 
     @contextlib.asynccontextmanager
     async def stream(self, text: str, values: Sequence[Any]) -> AsyncIterator[AsyncIterator[Any]]:
@@ -147,11 +162,8 @@ class SqliteSession:
             return await self._aside(lambda: self._patiently(call))
         try:
             return call()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-                raise translated(error) from error
         except sqlite3.Error as error:
-            raise translated(error) from error
+            _unless_locked(error)
         return await self._aside(lambda: self._patiently(call))
 
     def _patiently(self, call: Callable[[], T]) -> T:

@@ -7,10 +7,10 @@ compiled each time, which takes a thousand times as long as finding it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import sqlalchemy as sa
 from sqlalchemy.engine.result import SimpleResultMetaData
@@ -36,7 +36,6 @@ class Prepared:
     """A statement as the driver takes it."""
 
     text: str
-    binds: tuple[Bind, ...]
     names: tuple[str, ...] | None
     """What it returns, by name; `None` when only the driver knows."""
     shape: SimpleResultMetaData | None
@@ -45,8 +44,10 @@ class Prepared:
     """Places in a row whose values are not yet what Python is to see."""
     named: Mapping[str, _Convert]
     """The same by name, for text whose columns only the driver knows."""
-    picked: Callable[[Parameters], tuple[Any, ...]] | None
-    """Takes the values out of the parameters at once, where each comes with the call."""
+    picked: Callable[[Parameters], tuple[Any, ...]]
+    """Takes the values out of the parameters at once."""
+    fixed: Parameters
+    """The literals among them, which a call may leave out."""
     converted: tuple[tuple[int, _Convert], ...]
     """Places among them whose values are not yet what the driver takes."""
     lists: Callable[[Parameters], tuple[str, list[Any]]] | None
@@ -64,19 +65,13 @@ class Prepared:
 
     def values(self, parameters: Parameters) -> Sequence[Any]:
         """Return the values in the order of the text's places."""
-        if self.picked is not None:
-            found = self.picked(parameters)
-            if not self.converted:
-                return found
-            values = list(found)
-            for place, convert in self.converted:
-                values[place] = convert(values[place])
-            return values
-        out = []
-        for bind in self.binds:
-            value = parameters[bind.name] if bind.given else parameters.get(bind.name, bind.default)
-            out.append(value if bind.convert is None else bind.convert(value))
-        return out
+        found = self.picked({**self.fixed, **parameters} if self.fixed else parameters)
+        if not self.converted:
+            return found
+        values = list(found)
+        for place, convert in self.converted:
+            values[place] = convert(values[place])
+        return values
 
     def seen(self, rows: Sequence[Any], names: Sequence[str]) -> Sequence[Any]:
         """Return the driver's rows, which hold these names, with their values as Python is to see them."""
@@ -102,18 +97,30 @@ class Statements:
     def __init__(self, dialect: sa.Dialect) -> None:
         """Compile for `dialect`, whose parameters are positional."""
         self.dialect = dialect
-        self._known: WeakKeyDictionary[sa.Executable, dict[tuple[str, ...], Prepared]] = WeakKeyDictionary()
+        self._known: dict[int, _Kept] = {}
 
     def prepared(self, statement: sa.Executable, names: Parameters) -> Prepared:
         """Return a statement, compiled for parameters of these names."""
-        kept = self._known.get(statement)
-        if kept is None:
-            kept = self._known[statement] = {}
+        kept = self._known.get(id(statement)) or self._keep(statement)
         key = tuple(names)
-        found = kept.get(key)
+        found = kept.prepared.get(key)
         if found is None:
-            found = kept[key] = _prepare(statement, self.dialect, list(key))
+            found = kept.prepared[key] = _prepare(statement, self.dialect, list(key))
         return found
+
+    def _keep(self, statement: sa.Executable) -> _Kept:
+        known, identity = self._known, id(statement)
+        # When a statement goes its entry goes, before another one can have its identity.
+        kept = known[identity] = _Kept(ref(statement, lambda _: known.pop(identity, None)))
+        return kept
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What a statement was compiled to, by the names of its parameters, for as long as there is the statement."""
+
+    statement: ref[sa.Executable]
+    prepared: dict[tuple[str, ...], Prepared] = field(default_factory=dict)
 
 
 def _prepare(statement: Any, dialect: sa.Dialect, names: list[str]) -> Prepared:
@@ -132,12 +139,12 @@ def _prepare(statement: Any, dialect: sa.Dialect, names: list[str]) -> Prepared:
     binds = () if expanding else tuple(_bind(compiled, name) for name in compiled.positiontup or ())
     return Prepared(
         text=compiled.string,
-        binds=binds,
         names=returned,
         shape=None if returned is None else SimpleResultMetaData(returned),
         converts=tuple(_converts(columns or (), dialect)),
         named=_named(statement, dialect) if columns is None else {},
-        picked=_picked(binds),
+        picked=_picked([each.name for each in binds]),
+        fixed={each.name: each.default for each in binds if not each.given},
         converted=tuple(
             (place, each.convert) for place, each in enumerate(binds) if each.convert is not None
         ),
@@ -160,10 +167,14 @@ def _bind(compiled: Any, name: str) -> Bind:
     return Bind(name, convert, bind.effective_value, given=bind.required)
 
 
-def _picked(binds: Sequence[Bind]) -> Callable[[Parameters], tuple[Any, ...]] | None:
-    if len(binds) < 2 or not all(each.given for each in binds):
-        return None  # of one name `itemgetter` returns the value itself
-    return itemgetter(*(each.name for each in binds))
+def _picked(names: Sequence[str]) -> Callable[[Parameters], tuple[Any, ...]]:
+    match names:
+        case []:
+            return lambda _: ()
+        case [name]:
+            return lambda parameters: (parameters[name],)  # `itemgetter` would return the value itself
+        case _:
+            return itemgetter(*names)
 
 
 def _in_order(state: Any, fixed: Mapping[str, _Convert | None]) -> list[Any]:

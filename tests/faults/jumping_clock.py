@@ -19,7 +19,7 @@ def _wrong(clock: SystemClock) -> datetime:
 
 
 def _uuid7(clock: SystemClock) -> str:
-    return uuid7_from(int(clock.now().timestamp() * 1000), clock.entropy(10))
+    return uuid7_from(int(clock.now().timestamp() * 1000), os.urandom(10))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import timedelta
 
 import pytest
 
-from services.clock import Clock
+from services.clock import Clock, SystemClock
 from tests.clock import START, ManualClock
 from tests.conditions import eventually
 
@@ -50,6 +51,20 @@ def test_identifiers_are_in_the_order_of_time_and_repeat_by_seed() -> None:
     assert first == two(ManualClock())
     assert len(set(first)) == 2
     assert two(ManualClock(START + timedelta(seconds=1)))[0] > max(first)
+
+
+def test_a_machine_gives_no_identifier_twice_and_a_forked_process_others() -> None:
+    clock = SystemClock()
+    mine = {clock.uuid7()[14:] for _ in range(1000)}
+    assert len(mine) == 1000
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writing, clock.uuid7()[14:].encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 100).decode() not in {clock.uuid7()[14:] for _ in range(1000)}
+    os.close(reading)
+    os.close(writing)
 
 
 async def test_eventually_returns_what_it_waited_for() -> None:

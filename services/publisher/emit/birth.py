@@ -1,23 +1,18 @@
 """Where the outbox itself is the log, when does an event get its place there? As it is stored, in one transaction.
 
 The row of the log's head stays locked until that transaction ends, so places become visible in their order. The
-relay has nothing to do then but for what waits already: it goes first, whatever comes later.
+relay has nothing to do then but for what waits already: it goes first, and whatever comes meanwhile waits as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import sqlalchemy as sa
-
 from services import metrics
 from services.database import Connection
 from services.event_log import Place
 from services.event_log_outbox import OutboxSink
-from services.publisher.store.tables import outbox
 from services.wakeup import Wakeup
-
-_waiting = sa.select(outbox.c.number).where(outbox.c.place_position.is_(None)).limit(1)
 
 
 class AtBirth:
@@ -28,10 +23,8 @@ class AtBirth:
         self._sink = sink
         self._appended = appended
 
-    async def places(self, transaction: Connection, count: int) -> Sequence[Place] | None:
-        """Return the next places in the log; `None` when events wait for the relay, and these have to as well."""
-        if (await transaction.execute(_waiting)).first() is not None:
-            return None
+    async def places(self, transaction: Connection, count: int) -> Sequence[Place]:
+        """Return the next places in the log."""
         return await self._sink.next(transaction, count)
 
     def committed(self, count: int) -> None:

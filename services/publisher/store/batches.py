@@ -1,6 +1,8 @@
 """Which requests share a transaction? Those that come while another one is under way.
 
-A lone request never waits for company. When a transaction takes long, since it waits for a lock that another
+A lone request never waits for company. Clients that each wait for their answer before they ask again are kept
+together: whoever was just answered is given a moment to come back, else half of them would always find the other
+half's transaction under way, and there would be two where one does. When a transaction takes long, since it waits for a lock that another
 process holds say, another may go beside it, where the database has more than one writer.
 """
 
@@ -20,6 +22,9 @@ MOST: Final = 200
 
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Their bytes together; a larger one goes alone."""
+
+_MOMENT: Final = 0.001
+"""Seconds at most that company is waited for, where there was some."""
 
 _LONG: Final = 0.05
 """Seconds after which a transaction keeps others waiting no more."""
@@ -48,6 +53,9 @@ class Batches(Generic[Asked, Answer]):
         self._waiting: deque[Waiting[Asked, Answer]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._slow: set[asyncio.Task[None]] = set()
+        self._answered = 0
+        self._expected = 0
+        self._moment: asyncio.TimerHandle | None = None
 
     async def ask(self, asked: Asked, *, size: int, alone: bool = False) -> Answer:
         """Return the answer to a request; with `alone` it is a batch by itself.
@@ -64,6 +72,9 @@ class Batches(Generic[Asked, Answer]):
         busy = len(self._under_way) - len(self._slow)
         if not self._waiting or busy or len(self._under_way) >= self._width:
             return
+        if len(self._waiting) < self._expected:
+            return
+        self._expect(0)
         task = asyncio.create_task(self._next(), name="store a batch")
         self._under_way.add(task)
         later = None
@@ -81,11 +92,27 @@ class Batches(Generic[Asked, Answer]):
         self._under_way.discard(task)
         self._slow.discard(task)
         if not task.cancelled():
+            company = self._answered > 1 or len(self._waiting) > 1
+            self._expect(min(self._answered + len(self._waiting), MOST) if company else 0)
             self._go_on()
+
+    def _expect(self, count: int) -> None:
+        """Wait a moment until so many are there; 0: for nobody."""
+        self._expected = count
+        if self._moment is not None:
+            self._moment.cancel()
+            self._moment = None
+        if count:
+            self._moment = asyncio.get_running_loop().call_later(_MOMENT, self._enough)
+
+    def _enough(self) -> None:
+        self._expect(0)
+        self._go_on()
 
     async def _next(self) -> None:
         """Perform what waits by now."""
         batch = _taken(self._waiting)
+        self._answered = len(batch)
         if not batch:
             return
         try:

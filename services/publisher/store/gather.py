@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -23,7 +24,16 @@ from services.publisher.store.plan import Planned, Request, payer_of
 from services.publisher.store.references import manager_of
 from services.publisher.store.referrers import referrers
 from services.publisher.store.statements import among
-from services.publisher.store.tables import contract, generation, identifier, listing, report, resource
+from services.publisher.store.tables import (
+    contract,
+    generation,
+    identifier,
+    listing,
+    outbox,
+    report,
+    resource,
+    set_pruning,
+)
 from services.publisher.store.view import View
 
 _listings = (
@@ -52,6 +62,26 @@ _generations = (
     sa.select(generation.c.identity, generation.c.report_id, report.c.stage, report.c.facets)
     .join(report, report.c.id == generation.c.report_id)
     .where(among(generation.c.identity, "identities"))
+)
+# Shared until the commit: nobody removes a set while somebody comes to name it.
+_standing = (
+    sa.select(
+        set_pruning.c.round,
+        generation.c.identity,
+        generation.c.report_id,
+        report.c.stage,
+        report.c.facets,
+    )
+    .select_from(
+        set_pruning.outerjoin(generation, among(generation.c.identity, "identities")).outerjoin(
+            report, report.c.id == generation.c.report_id
+        )
+    )
+    .where(set_pruning.c.id == 1)
+    .with_for_update(read=True, of=set_pruning)
+)
+_standing_and_waiting = _standing.add_columns(
+    sa.exists().where(outbox.c.place_position.is_(None)).label("waiting")
 )
 
 
@@ -243,10 +273,40 @@ async def _answers(tx: Connection, view: View, requests: Sequence[Request]) -> N
 
 async def generations(tx: Connection, changes: Sequence[Change]) -> dict[str, Generation]:
     """Return the generations that decide about these changes, by identity."""
-    asked = {each for change in changes for each in identities(change)}
+    asked = _identities(changes)
     if not asked:
         return {}
-    rows = await tx.execute(_generations, {"identities": sorted(asked)})
+    return _by_identity(await tx.execute(_generations, {"identities": asked}))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What reports that are about to be written meet."""
+
+    generations: dict[str, Generation]
+    """Those that decide about the changes, by identity."""
+    round: int
+    """Of pruning; it stays until the commit."""
+    waiting: bool
+    """Whether events wait for the relay, if that was asked."""
+
+
+async def standing(tx: Connection, changes: Sequence[Change], *, waiting: bool) -> Standing:
+    """Return what reports with these changes meet, in one statement."""
+    statement = _standing_and_waiting if waiting else _standing
+    rows = (await tx.execute(statement, {"identities": _identities(changes)})).all()
+    return Standing(
+        _by_identity(row for row in rows if row.stage is not None),
+        rows[0].round,
+        waiting and bool(rows[0].waiting),
+    )
+
+
+def _identities(changes: Sequence[Change]) -> list[str]:
+    return sorted({each for change in changes for each in identities(change)})
+
+
+def _by_identity(rows: Iterable[Any]) -> dict[str, Generation]:
     return {row.identity: Generation(row.report_id, Stage(row.stage), row.facets) for row in rows}
 
 

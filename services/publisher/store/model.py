@@ -141,8 +141,8 @@ class Listing:
 class Placing(Protocol):
     """Gives events their places in the log as they are stored, where the log is in the same database."""
 
-    async def places(self, transaction: Connection, count: int) -> Sequence[Place] | None:
-        """Return the next places; `None` when these events have to wait for the relay."""
+    async def places(self, transaction: Connection, count: int) -> Sequence[Place]:
+        """Return the next places; not to be asked while others wait for the relay."""
 
     def committed(self, count: int) -> None:
         """Hear that so many events have come into the log."""

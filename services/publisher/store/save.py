@@ -34,7 +34,6 @@ from services.publisher.store.tables import (
     resource_facet,
     resource_version,
     score_facet,
-    set_pruning,
     shared_facet,
 )
 
@@ -45,7 +44,6 @@ def _forget(table: sa.Table) -> sa.Delete:
     return table.delete().where(table.c.type == sa.bindparam("of_type"), table.c.id == sa.bindparam("of_id"))
 
 
-_round = sa.select(set_pruning.c.round).where(set_pruning.c.id == 1).with_for_update(read=True)
 _forget_identifiers = _forget(identifier)
 _forget_others = {table: _forget(table) for table in (resource_facet, resource_date)}
 _forget_listings = listing.delete().where(listing.c.performance_id == sa.bindparam("of_performance"))
@@ -101,14 +99,15 @@ async def save(tx: Connection, rows: Rows, known: KnownSets, placing: Placing | 
     new.upsert(contract, [row for _, row in sorted(rows.contracts.items()) if row is not None])
     await _identifiers(tx, new, rows)
     await _others(tx, new, rows)
-    placed, said = await _events(tx, new, rows, placing)
-    round_, sets = await _reports(tx, new, rows, known)
+    saved = Saved((), 0, 0, {})
+    if rows.changes or rows.reports:
+        saved = await _filed(tx, new, rows, known, placing)
     if rows.unlisted:
         await tx.execute(_forget_listings, [{"of_performance": each} for each in sorted(rows.unlisted)])
     new.insert(listing, rows.listings)
     new.insert(audit, rows.audit)
     await new.send(tx)
-    return Saved(sets, round_, placed, said)
+    return saved
 
 
 async def _identifiers(tx: Connection, new: Pending, rows: Rows) -> None:
@@ -130,8 +129,19 @@ async def _others(tx: Connection, new: Pending, rows: Rows) -> None:
             )
 
 
+async def _filed(
+    tx: Connection, new: Pending, rows: Rows, known: KnownSets, placing: Placing | None
+) -> Saved:
+    """Write reports and their events."""
+    standing = await gather.standing(tx, rows.changes, waiting=placing is not None)
+    known.begin(standing.round)
+    placed, said = await _events(tx, new, rows, standing, None if standing.waiting else placing)
+    sets = await _reports(tx, new, rows, known)
+    return Saved(sets, standing.round, placed, said)
+
+
 async def _events(
-    tx: Connection, new: Pending, rows: Rows, placing: Placing | None
+    tx: Connection, new: Pending, rows: Rows, standing: gather.Standing, placing: Placing | None
 ) -> tuple[int, dict[tuple[str, int], Sequence[Issue]]]:
     """Number the events in their order, and note which report stands for each identity.
 
@@ -141,7 +151,7 @@ async def _events(
     said: dict[tuple[str, int], Sequence[Issue]] = {}
     if not rows.changes:
         return 0, said
-    view = await gather.generations(tx, rows.changes)
+    view = standing.generations
     known = await earlier(tx, rows.changes, view)
     stands: dict[str, str | None] = {}
     events = []
@@ -176,13 +186,10 @@ async def _events(
     return len(places or ()), said
 
 
-async def _reports(tx: Connection, new: Pending, rows: Rows, known: KnownSets) -> tuple[int, Collection[str]]:
-    """Return the round of pruning, and the names of the sets that are there in it."""
+async def _reports(tx: Connection, new: Pending, rows: Rows, known: KnownSets) -> Collection[str]:
+    """Return the names of the sets that are there in this round of pruning."""
     if not rows.reports:
-        return 0, ()
-    # Shared until the commit: nobody removes a set while somebody comes to name it.
-    round_ = int((await tx.execute(_round)).scalar_one())
-    known.begin(round_)
+        return ()
     filed = [(each, rows.reports[each]) for each in sorted(rows.reports)]
     await delete(tx, report, [{"id": each} for each, filing in filed if filing.row is None])
     new.upsert(report, [filing.row for _, filing in filed if filing.row is not None])
@@ -197,7 +204,7 @@ async def _reports(tx: Connection, new: Pending, rows: Rows, known: KnownSets) -
     await _reindex(tx, new, own_facet, [(each, f.before.own, f.now.own) for each, f in filed])
     await _reindex(tx, new, date_facet, [(each, f.before.dates, f.now.dates) for each, f in filed])
     await _reindex(tx, new, score_facet, [(each, f.before.scores, f.now.scores) for each, f in filed])
-    return round_, sets.keys()
+    return sets.keys()
 
 
 async def _reindex(
