@@ -17,7 +17,6 @@ from benchmarks.reports import SMALL, Reports
 from benchmarks.result import Result, run
 from benchmarks.servers import Backend, Place, place
 from benchmarks.sink import Ledger, RunningSink, running_sink
-from schemas.event import EventType
 from services.clock import SystemClock
 from services.notifier import tables as t
 from services.notifier import wiring as notifier
@@ -146,9 +145,7 @@ async def _unsettled(settings: Settings) -> list[str]:
 def sample(load: Load, url: str) -> bytes:
     """Return one notification's bytes as they will be sent."""
     report, now = Reports(SMALL).make(0), SystemClock().now()
-    owed = [
-        Owed(n, "bench-0", 1, EventType.PUBLISHED, "create", now, report) for n in range(1, load.batch + 1)
-    ]
+    owed = [Owed(n, "bench-0", 1, "create", now, report) for n in range(1, load.batch + 1)]
     channel = Channel(
         "0" * 36, "topic", Status.ACTIVE, url, "application/fhir+json", load.content, backlog.TOPIC
     )

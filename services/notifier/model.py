@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from schemas.event import EventType, Interaction
+from schemas.event import Interaction
 
 SubscriptionKind = Literal["classic", "topic"]
 ChannelType = Literal["rest-hook", "websocket"]
@@ -79,7 +79,6 @@ class Owed:
     number: int
     report_id: str
     version: int
-    type: EventType
     interaction: Interaction
     accepted_at: datetime
     body: bytes = field(repr=False)

@@ -8,7 +8,6 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.event import EventType
 from services.notifier.model import Batch, Channel, LaneState, Owed, Status
 from services.notifier.record.lane import MOST_NUMBERS, Lane
 from services.notifier.render import render_batch
@@ -27,7 +26,7 @@ def lane(count: int, size: int, state: LaneState = LaneState.OPEN) -> Lane:
 
 def owed(sizes: list[int], events: str = "e") -> dict[int, Number]:
     return {
-        number: Number("s", number, f"{events}{number}", "r", 1, "t", "create", AT, size)
+        number: Number("s", number, f"{events}{number}", "r", 1, "create", AT, size)
         for number, size in enumerate(sizes, start=1)
     }
 
@@ -92,7 +91,7 @@ def test_a_bundle_is_no_larger_than_it_was_taken_for(count: int, base: int, cont
         "s" * 64, "topic", Status.ACTIVE, "https://e", "application/fhir+json", content, "t" * 500
     )
     body = b'{"resourceType":"MeasureReport"}'
-    many = [Owed(10**15 + n, "r" * 64, 10**9, EventType.PUBLISHED, "create", AT, body) for n in range(count)]
+    many = [Owed(10**15 + n, "r" * 64, 10**9, "create", AT, body) for n in range(count)]
     batch = Batch(channel.subscription, many, skipped=10**6)
     sent = render_batch(channel, batch, base="https://" + "b" * base, now=AT, deadline=20).body
     assert len(sent) <= AROUND_BUNDLE + count * (AROUND_REPORT + len(body))

@@ -9,7 +9,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.event import EventType, Interaction
+from schemas.event import Interaction
 from services.notifier.model import Batch, Channel, Content, Owed, Status
 from services.notifier.render.backport import (
     event_parameter,
@@ -51,7 +51,7 @@ def test_pieces_make_what_the_definition_makes(
     skipped: int,
 ) -> None:
     owed = [
-        Owed(first + place, report, version, EventType.PUBLISHED, interaction, at, body)
+        Owed(first + place, report, version, interaction, at, body)
         for place, (report, version, interaction, at, body) in enumerate(events)
     ]
     channel = Channel(

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from schemas.event import EventType, Interaction
+from schemas.event import Interaction
 from services.notifier.model import Batch, Channel, Content, Owed, Status
 from services.notifier.render import render_batch, render_handshake
 
@@ -20,7 +20,7 @@ BODY = b'{"resourceType": "MeasureReport", "id": "r1", "group": [{"measureScore"
 
 def owed(number: int, interaction: Interaction = "create") -> Owed:
     accepted = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-    return Owed(number, f"r{number}", 2, EventType.SETTLED, interaction, accepted, BODY)
+    return Owed(number, f"r{number}", 2, interaction, accepted, BODY)
 
 
 def topic_channel(content: Content, **options: Any) -> Channel:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from schemas.event import EventType, Interaction
+from schemas.event import Interaction
 from services.notifier.model import Batch, Channel, Content, Owed, Status
 from services.notifier.render.backport import (
     event_parameter,
@@ -102,7 +102,7 @@ def _around_report(
 
 def _any_event(**known: Any) -> Owed:
     unknown: dict[str, Any] = {"report_id": "", "version": 1, "interaction": "create", "accepted_at": _TIME}
-    return Owed(number=_NUMBER, type=EventType.PUBLISHED, body=_BODY, **unknown | known)
+    return Owed(number=_NUMBER, body=_BODY, **unknown | known)
 
 
 def _cut(text: bytes, *marks: bytes) -> _Pieces:

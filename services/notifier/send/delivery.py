@@ -54,7 +54,6 @@ class Outgoing:
             event.id,
             event.report_id,
             event.version,
-            event.type,
             event.interaction,
             event.time,
             len(event.body),

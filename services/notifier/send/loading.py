@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import orjson
 import sqlalchemy as sa
 
-from schemas.event import EventType, Interaction
+from schemas.event import Interaction
 from services.database import Connection, UtcDateTime
 from services.notifier.hot import hot, listed
 from services.notifier.model import Batch, Channel, LaneState, Owed, Status
@@ -51,7 +51,7 @@ _CHANNELS = hot(
 
 _OWED = hot(
     """
-    SELECT w.id, n.number, e.event_id, e.report_id, e.version, e.type, e.interaction, e.accepted_at, length(e.body)
+    SELECT w.id, n.number, e.event_id, e.report_id, e.version, e.interaction, e.accepted_at, length(e.body)
     FROM {wanted}
     JOIN {owed}
     JOIN event e ON e.seq = n.event_seq
@@ -63,7 +63,6 @@ _OWED = hot(
         sa.column("event_id"),
         sa.column("report_id"),
         sa.column("version"),
-        sa.column("type"),
         sa.column("interaction"),
         sa.column("accepted_at", UtcDateTime()),
         sa.column("size"),
@@ -93,7 +92,6 @@ class Number(NamedTuple):
     event_id: str
     report_id: str
     version: int
-    type: str
     interaction: Interaction
     accepted_at: datetime
     size: int
@@ -256,7 +254,6 @@ def _batch(subscription: str, batch: Sequence[Number], reports: Mapping[str, byt
                 each.number,
                 each.report_id,
                 each.version,
-                EventType(each.type),
                 each.interaction,
                 each.accepted_at,
                 reports.get(each.event_id, b""),

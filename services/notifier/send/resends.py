@@ -11,7 +11,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from schemas.event import EventType
 from services.database import Connection, UtcDateTime
 from services.notifier.hot import hot, listed
 from services.notifier.model import Batch, Owed, Resend
@@ -23,7 +22,7 @@ AT_ONCE = 8
 _FEW = "FROM resend WHERE subscription_id = w.id ORDER BY tries, number LIMIT :most"
 _NEXT = hot(
     """
-    SELECT r.subscription_id, r.number, r.tries, e.report_id, e.version, e.type, e.interaction, e.accepted_at, e.body
+    SELECT r.subscription_id, r.number, r.tries, e.report_id, e.version, e.interaction, e.accepted_at, e.body
     FROM {next_ones}
     JOIN notification n ON n.subscription_id = r.subscription_id AND n.number = r.number
     JOIN event e ON e.seq = n.event_seq
@@ -35,7 +34,6 @@ _NEXT = hot(
         sa.column("tries"),
         sa.column("report_id"),
         sa.column("version"),
-        sa.column("type"),
         sa.column("interaction"),
         sa.column("accepted_at", UtcDateTime()),
         sa.column("body"),
@@ -86,7 +84,6 @@ def owed_of(row: Any) -> Owed:
         number=row.number,
         report_id=row.report_id,
         version=row.version,
-        type=EventType(row.type),
         interaction=row.interaction,
         accepted_at=row.accepted_at,
         body=row.body,

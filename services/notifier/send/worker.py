@@ -205,8 +205,9 @@ class Sender:
         was = turn.lane.state
         turn.lane = turn.lane.after(verdict, batch.first, batch.last)
         if isinstance(verdict, Delivered):
+            now = self.clock.now()
             for owed in batch.owed:
-                metrics.END_TO_END_SECONDS.observe((self.clock.now() - owed.accepted_at).total_seconds())
+                metrics.END_TO_END_SECONDS.observe((now - owed.accepted_at).total_seconds())
         match verdict:
             case Delivered() | GiveUp():
                 if was is LaneState.PARKED:
