@@ -55,7 +55,7 @@ def stage_of(report: Element, payer: str | None, mapping: StageMapping) -> Stage
             found = f"The report-stage tag is {code!r}; expected one of {_ONE_OF}."
             return Issue("error", "code-invalid", found, f"MeasureReport.meta.tag[{index}].code")
     codes = {} if payer is None else mapping.get(payer, {})
-    theirs = [codes[code] for code in _own_codes(report) if code in codes]
+    theirs = [codes[code] for code in _own_codes(report) if code in codes] if codes and not ours else []
     said = {Stage(code) for code in ours.values()} or set(theirs) or {BY_STATUS[report["status"]]}
     if len(said) > 1:
         found = f"The report claims more than one stage: {', '.join(sorted(said))}; expected one."
