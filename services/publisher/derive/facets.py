@@ -214,8 +214,8 @@ def _of_standing(report: Element, derived: Derived) -> _Texts:
     quality = derived.kind is Kind.QUALITY
     return {
         "contract": _known(derived.contract),
-        "stage": [token(REPORT_STAGE_SYSTEM, derived.stage.value)],
-        "kind": [token(REPORT_KIND_SYSTEM, derived.kind.value)],
+        "stage": [token(REPORT_STAGE_SYSTEM, derived.stage)],
+        "kind": [token(REPORT_KIND_SYSTEM, derived.kind)],
         "payer": _known(derived.payer),
         "provider": _known(derived.provider),
         "parent": [f"MeasureReport/{parent}" for parent in _known(derived.parent)],

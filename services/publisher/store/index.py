@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum
 from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
@@ -92,38 +91,18 @@ class Indexed:
     """Its period."""
 
 
-class _Place(Enum):
-    """Where the index keeps the values of a parameter."""
-
-    SHARED = 1
-    """In the set."""
-    OWN = 2
-    """By report."""
-    ORDERED = 3
-    """By report or in its row, as what can be compared."""
-
-
-_PLACES: Final = (
-    dict.fromkeys(SHARED, _Place.SHARED)
-    | dict.fromkeys(OWN, _Place.OWN)
-    | dict.fromkeys(DATES, _Place.ORDERED)
-    | dict.fromkeys(SCORES, _Place.ORDERED)
-)
-
-
 def index(facets: Facets) -> Indexed:
     """Return what the index says of a version with these facets; what no parameter asks is left out."""
     said: list[tuple[str, ...]] = []
     own: list[tuple[str, str, str]] = []
     for name, values in facets.items():
-        place = _PLACES.get(name)
-        if place is _Place.SHARED:
+        if name in SHARED:
             said.append((name, *_texts(values)))
-        elif place is _Place.OWN:
+        elif name in OWN:
             found = [_text(name, value) for value in _texts(values)]
             own += found
             said.append((HAS, name, *(system for _, _, system in found if name in _TOKENS)))
-        elif place is _Place.ORDERED:
+        elif name in DATES or name in SCORES:
             said.append((HAS, name))
     facet_set, shared = _shared(tuple(said))
     return Indexed(
