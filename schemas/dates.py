@@ -27,6 +27,7 @@ _DATE = re.compile(
 )
 
 
+@lru_cache(maxsize=256)  # all of a transaction is stored at one moment
 def stamp(moment: datetime) -> str:
     """Return an aware moment as a bound, cut to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
@@ -60,11 +61,11 @@ def bounds(text: str) -> tuple[str, str]:
             f"found {text!r}, expected a day that month {part['year']}-{month:02d} has"
         ) from None
     if part["month"] is None:
-        return stamp(low), _first_day(year + 1, 1)
+        return _first_day(year, 1), _first_day(year + 1, 1)
     if part["day"] is None:
-        return stamp(low), _first_day(year + month // 12, month % 12 + 1)
+        return _first_day(year, month), _first_day(year + month // 12, month % 12 + 1)
     if part["hour"] is None:
-        return stamp(low), shifted(low, timedelta(days=1))
+        return f"{text}T00:00:00.000Z", shifted(low, timedelta(days=1))
     start = _time_of_day(part) - _offset(part["zone"])
     # Where the offset leads out of the years that can be written, the first or last millisecond stands in.
     return min(shifted(low, start), _LAST_LOW), max(shifted(low, start + _tick(part)), _FIRST_HIGH)

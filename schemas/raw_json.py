@@ -224,19 +224,14 @@ def splice(text: bytes, *, id: str, version: int, last_updated: str) -> bytes:  
     meta = {} if had is None else slices(bytes(had))
     for name in ("versionId", "lastUpdated", "_versionId", "_lastUpdated"):
         meta.pop(name, None)
-    put_in = {
-        "versionId": msgspec.Raw(orjson.dumps(str(version))),
-        "lastUpdated": msgspec.Raw(orjson.dumps(last_updated)),
-    }
+    put_in = {"versionId": orjson.dumps(str(version)), "lastUpdated": orjson.dumps(last_updated)}
     front = {"resourceType": top.pop("resourceType")} if "resourceType" in top else {}
-    return joined(
-        {**front, "id": msgspec.Raw(orjson.dumps(id)), "meta": msgspec.Raw(joined({**put_in, **meta})), **top}
-    )
+    return joined({**front, "id": orjson.dumps(id), "meta": joined({**put_in, **meta}), **top})
 
 
-def joined(values: Mapping[str, msgspec.Raw]) -> bytes:
+def joined(values: Mapping[str, msgspec.Raw | bytes]) -> bytes:
     """Return the JSON object of these slices, in their order: what `slices` takes apart."""
-    return b"{" + b",".join([_named(key) + bytes(raw) for key, raw in values.items()]) + b"}"
+    return b"{" + b",".join([b"%b%b" % (_named(key), raw) for key, raw in values.items()]) + b"}"
 
 
 @lru_cache(maxsize=1024)  # the elements of FHIR's resources

@@ -20,7 +20,6 @@ The store calls `needs`, looks those up as a `Context`, and calls `derive`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from services.publisher.derive.contract import contract_facts
@@ -66,4 +65,4 @@ def derive(
         last_updated=last_updated,
         raw=raw,
     )
-    return replace(found, facets=facets)
+    return found.with_facets(facets)

@@ -38,7 +38,7 @@ from services.publisher.derive.model import Context, Derived, Kind
 from services.publisher.derive.references import literal, logical, target_type
 from services.publisher.derive.thresholds import threshold_gaps
 
-_Texts = Mapping[str, Iterable[str]]
+_Texts = Mapping[str, Sequence[str]]
 
 
 def facets_of(
@@ -58,32 +58,35 @@ def facets_of(
     for texts in (
         _of_any_resource(report, report_id),
         _of_measure_report(report),
-        {name: _targets(found, base_url) for name, found in references.items() if found},
-        {f"{name}:identifier": _logical(found) for name, found in references.items() if found},
+        _of_references(references, base_url),
         {"metric": metrics.codes, "payment-stream": metrics.payment_streams},
         _of_standing(report, derived),
         _of_contract(context),
         _of_parties(references, derived, context),
     ):
         for name, values in texts.items():
-            if unique := list(dict.fromkeys(values)):
-                facets[name] = unique
-    _add(facets, "_lastUpdated", [bounds(stamp(last_updated))])
-    _add(facets, "date", map(bounds, _given(report, "date")))
-    _add(facets, "period", map(_bounds, _given(report, "period")))
+            if values:
+                facets[name] = list(dict.fromkeys(values)) if len(values) > 1 else list(values)
+    facets["_lastUpdated"] = [list(bounds(stamp(last_updated)))]
+    if (date := report.get("date")) is not None:
+        facets["date"] = [list(bounds(date))]
+    if (period := report.get("period")) is not None:
+        facets["period"] = [list(_bounds(period))]
     _add(facets, "paid-through", metrics.paid_through)
     _add(facets, "service-period", metrics.service_periods)
-    _add(facets, "metric-score", metric_scores(raw) if metrics.codes else ())
-    _add(facets, "threshold-gap", threshold_gaps(raw) if metrics.has_gaps else ())
+    if metrics.codes:
+        _add(facets, "metric-score", metric_scores(raw))
+    if metrics.has_gaps:
+        _add(facets, "threshold-gap", threshold_gaps(raw))
     return facets
 
 
 def _add(
-    facets: dict[str, Sequence[FacetValue]], name: str, values: Iterable[tuple[str | None, ...]]
+    facets: dict[str, Sequence[FacetValue]], name: str, values: Sequence[tuple[str | None, ...]]
 ) -> None:
     """Add values of several parts, each once."""
-    if unique := [list(value) for value in dict.fromkeys(values)]:
-        facets[name] = unique
+    if values:
+        facets[name] = [list(value) for value in dict.fromkeys(values)]
 
 
 def _bounds(period: Element) -> tuple[str | None, str | None]:
@@ -103,7 +106,7 @@ def _of_any_resource(report: Element, report_id: str) -> _Texts:
 
 def _of_measure_report(report: Element) -> _Texts:
     return {
-        "identifier": identifier_tokens(report.get("identifier", ())),
+        "identifier": list(identifier_tokens(report.get("identifier", ()))),
         "status": [token(STATUS_SYSTEM, status) for status in _given(report, "status")],
         "measure": _given(report, "measure"),
         "category": [
@@ -130,12 +133,21 @@ def _references(report: Element, base_url: str) -> dict[str, list[Element]]:
     }
 
 
+def _of_references(references: Mapping[str, Sequence[Element]], base_url: str) -> _Texts:
+    """What the references point to, and then the identifiers they carry."""
+    named = [(name, found) for name, found in references.items() if found]
+    texts: dict[str, Sequence[str]] = {name: _targets(found, base_url) for name, found in named}
+    for name, found in named:
+        texts[f"{name}:identifier"] = _logical(found)
+    return texts
+
+
 def _targets(references: Iterable[Element], base_url: str) -> list[str]:
     return [found for each in references if (found := literal(each, base_url)) is not None]
 
 
 def _logical(references: Iterable[Element]) -> list[str]:
-    return [found for each in references if (found := logical(each)) is not None]
+    return [found for each in references if "identifier" in each and (found := logical(each)) is not None]
 
 
 class _Metrics:
@@ -143,33 +155,33 @@ class _Metrics:
 
     def __init__(self, report: Element) -> None:
         """Read the report and its groups."""
-        self._codes: dict[tuple[str, str], None] = {}
+        codes: dict[tuple[str, str], None] = {}
         self._streams: dict[tuple[str, str], None] = {}
         self._paid_through: dict[str, None] = {}
         self._periods: dict[tuple[str | None, str | None], None] = {}
         found = report.get("extension", ())
-        self._extensions(found)
+        self._read(found)
         self.has_gaps = any(_has_gap(each) for each in found if each["url"] == THRESHOLD)
         for group in report.get("group", ()):
-            _note_codes(self._codes, group.get("code"))
-            self._extensions(group.get("extension", ()))
+            if (code := group.get("code")) is not None:
+                _note_codes(codes, code)
+            if (found := group.get("extension")) is not None:
+                self._read(found)
+        self.codes = [token(*each) for each in codes]
+        """Each metric's code once, as a token."""
 
-    def _extensions(self, found: Iterable[Element]) -> None:
+    def _read(self, found: Iterable[Element]) -> None:
         for extension in found:
             url = extension["url"]
             if url == PAYMENT_STREAM:
-                for inner in extensions(extension, "type"):
-                    _note_codes(self._streams, inner.get("valueCodeableConcept"))
+                for inner in extension.get("extension", ()):
+                    if inner["url"] == "type" and (stream := inner.get("valueCodeableConcept")) is not None:
+                        _note_codes(self._streams, stream)
             elif url == PAID_THROUGH_DATE:
                 if (day := extension.get("valueDate")) is not None:
                     self._paid_through[day] = None
             elif url == SERVICE_PERIOD and (period := extension.get("valuePeriod")) is not None:
                 self._periods[period.get("start"), period.get("end")] = None
-
-    @property
-    def codes(self) -> list[str]:
-        """Each metric's code once, as a token."""
-        return [token(*each) for each in self._codes]
 
     @property
     def payment_streams(self) -> list[str]:
@@ -191,20 +203,19 @@ def _has_gap(threshold: Element) -> bool:
     return next(extensions(threshold, GAP_TO_THRESHOLD), None) is not None
 
 
-def _note_codes(known: dict[tuple[str, str], None], concept: Element | None) -> None:
+def _note_codes(known: dict[tuple[str, str], None], concept: Element) -> None:
     """Note the codes of a CodeableConcept with their systems."""
-    if concept is not None:
-        for coding in concept.get("coding", ()):
-            if (code := coding.get("code")) is not None:
-                known[coding.get("system", ""), code] = None
+    for coding in concept.get("coding", ()):
+        if (code := coding.get("code")) is not None:
+            known[coding.get("system", ""), code] = None
 
 
 def _of_standing(report: Element, derived: Derived) -> _Texts:
     quality = derived.kind is Kind.QUALITY
     return {
         "contract": _known(derived.contract),
-        "stage": [token(REPORT_STAGE_SYSTEM, derived.stage.value)],
-        "kind": [token(REPORT_KIND_SYSTEM, derived.kind.value)],
+        "stage": [token(REPORT_STAGE_SYSTEM, derived.stage)],
+        "kind": [token(REPORT_KIND_SYSTEM, derived.kind)],
         "payer": _known(derived.payer),
         "provider": _known(derived.provider),
         "parent": [f"MeasureReport/{parent}" for parent in _known(derived.parent)],

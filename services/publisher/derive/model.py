@@ -119,6 +119,20 @@ class Derived:
     lists: tuple[str, ...]
     facets: Facets
 
+    def with_facets(self, facets: Facets) -> Derived:
+        """Return the same with these facets; field by field, as `replace` would look for them anew for each report."""
+        return Derived(
+            self.kind,
+            self.stage,
+            self.contract,
+            self.payer,
+            self.provider,
+            self.identity,
+            self.parent,
+            self.lists,
+            facets,
+        )
+
     @property
     def waits(self) -> bool:
         """Tell whether the report is a quality report whose parent has not come."""

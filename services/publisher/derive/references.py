@@ -6,6 +6,7 @@ Source: FHIR R4 references (literal, logical, contained) and canonical URLs (`ur
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from schemas.search.references import comparable, local_type
 from services.publisher.derive.elements import Element, identifier_tokens
@@ -33,9 +34,15 @@ def logical(reference: Element) -> str | None:
 
 def target_type(reference: Element, base_url: str) -> str | None:
     """Return the resource type the reference says it points to; `None` when it does not say."""
-    found = _RESTFUL.search(literal(reference, base_url) or "")
+    text = literal(reference, base_url)
     declared: str | None = reference.get("type")
-    return declared if found is None else found["type"]
+    return declared if text is None else _type_in(text) or declared
+
+
+@lru_cache(maxsize=8192)  # as few as the references of a payer's reports
+def _type_in(text: str) -> str | None:
+    found = _RESTFUL.search(text)
+    return None if found is None else found["type"]
 
 
 def local_id(reference: Element, base_url: str, resource_type: str) -> str | None:

@@ -26,7 +26,7 @@ BY_STATUS: Final[Mapping[str, Stage]] = {
 }
 """The stage of a report that says nothing else (R4 value set measure-report-status, all its codes)."""
 
-_STAGES: Final = frozenset(Stage)
+_STAGES: Final[Mapping[str, Stage]] = {stage.value: stage for stage in Stage}
 _ONE_OF: Final = ", ".join(Stage)
 
 
@@ -55,8 +55,8 @@ def stage_of(report: Element, payer: str | None, mapping: StageMapping) -> Stage
             found = f"The report-stage tag is {code!r}; expected one of {_ONE_OF}."
             return Issue("error", "code-invalid", found, f"MeasureReport.meta.tag[{index}].code")
     codes = {} if payer is None else mapping.get(payer, {})
-    theirs = [codes[code] for code in _own_codes(report) if code in codes]
-    said = {Stage(code) for code in ours.values()} or set(theirs) or {BY_STATUS[report["status"]]}
+    theirs = [codes[code] for code in _own_codes(report) if code in codes] if codes and not ours else []
+    said = {_STAGES[code] for code in ours.values()} or set(theirs) or {BY_STATUS[report["status"]]}
     if len(said) > 1:
         found = f"The report claims more than one stage: {', '.join(sorted(said))}; expected one."
         return Issue("error", "business-rule", found, "MeasureReport.meta.tag" if ours else "MeasureReport")

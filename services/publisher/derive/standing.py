@@ -44,7 +44,7 @@ def standing_of(
     issues = [*claim.issues, *_changes(kind, claim, context.former)]
     if isinstance(stage, Issue):
         issues.append(stage)
-    if claim.contract and claim.payer and claim.provider and identity:
+    if places and claim.contract and claim.payer and claim.provider and identity:
         mine = ParentFacts(report_id, claim.contract, claim.payer, claim.provider, identity)
         issues.extend(check_listing(mine, places, context.listed))
     if issues or isinstance(stage, Issue):

@@ -109,9 +109,7 @@ def event_row(change: Change, follows: Succession) -> dict[str, Any]:
     previous = follows.previous
     return {
         "event_id": change.event_id,
-        "event_type": event_type(
-            change.derived.stage, previous and previous[0], deleted=change.deletes
-        ).value,
+        "event_type": str(event_type(change.derived.stage, previous and previous[0], deleted=change.deletes)),
         "contract": change.derived.contract,
         "report_id": change.report_id,
         "version": change.version,

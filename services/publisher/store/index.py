@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum
 from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
@@ -92,52 +91,44 @@ class Indexed:
     """Its period."""
 
 
-class _Place(Enum):
-    """Where the index keeps the values of a parameter."""
-
-    SHARED = 1
-    """In the set."""
-    OWN = 2
-    """By report."""
-    ORDERED = 3
-    """By report or in its row, as what can be compared."""
-
-
-_PLACES: Final = (
-    dict.fromkeys(SHARED, _Place.SHARED)
-    | dict.fromkeys(OWN, _Place.OWN)
-    | dict.fromkeys(DATES, _Place.ORDERED)
-    | dict.fromkeys(SCORES, _Place.ORDERED)
-)
-
-
 def index(facets: Facets) -> Indexed:
     """Return what the index says of a version with these facets; what no parameter asks is left out."""
-    shared: list[tuple[str, str, str]] = []
+    said: list[tuple[str, ...]] = []
     own: list[tuple[str, str, str]] = []
     for name, values in facets.items():
-        place = _PLACES.get(name)
-        if place is None:
-            continue
-        if place is _Place.SHARED:
-            shared += [_text(name, value) for value in _texts(values)]
-            continue
-        shared.append((HAS, name, ""))
-        if place is _Place.OWN:
+        if name in SHARED:
+            said.append((name, *_texts(values)))
+        elif name in OWN:
             found = [_text(name, value) for value in _texts(values)]
             own += found
-            if name in _TOKENS:
-                shared += [(HAS, name, system) for _, _, system in found]
-    rows = tuple(sorted(set(shared)))
+            said.append((HAS, name, *(system for _, _, system in found if name in _TOKENS)))
+        elif name in DATES or name in SCORES:
+            said.append((HAS, name))
+    facet_set, shared = _shared(tuple(said))
     return Indexed(
-        _name(rows),
-        rows,
+        facet_set,
+        shared,
         frozenset(own),
         frozenset(row for name in MANY_DATES & facets.keys() for row in _dates(name, facets[name])),
         frozenset(_score(name, value) for name in SCORES & facets.keys() for value in facets[name]),
         _only(facets.get("date")),
         _only(facets.get("period")),
     )
+
+
+@lru_cache(maxsize=1024)  # many reports say the same but for what is theirs alone
+def _shared(said: tuple[tuple[str, ...], ...]) -> tuple[str, tuple[tuple[str, str, str], ...]]:
+    """Return the set's name and its rows: each part is a parameter with its values, or what a report has."""
+    shared: set[tuple[str, str, str]] = set()
+    for name, *values in said:
+        if name == HAS:
+            parameter, *systems = values
+            shared.add((HAS, parameter, ""))
+            shared.update((HAS, parameter, system) for system in systems)
+        else:
+            shared.update(_text(name, value) for value in values)
+    rows = tuple(sorted(shared))
+    return _name(rows), rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +170,6 @@ def _only(dates: Sequence[FacetValue] | None) -> tuple[int, int]:
     return _bounds(dates[0]) if dates else NO_DATE
 
 
-@lru_cache(maxsize=1024)
 def _name(rows: tuple[tuple[str, str, str], ...]) -> str:
     return hashlib.sha256(orjson.dumps(rows)).hexdigest()[:32]
 

@@ -149,8 +149,8 @@ def _file(view: View, rows: Rows, report_id: str, new: _New, former: Filed | Non
     row = {
         "id": report_id,
         "version": new.stored.version,
-        "kind": derived.kind.value,
-        "stage": derived.stage.value,
+        "kind": str(derived.kind),
+        "stage": str(derived.stage),
         "contract": derived.contract,
         "payer": derived.payer,
         "provider": derived.provider,
