@@ -13,9 +13,8 @@ import sqlalchemy as sa
 from services import metrics
 from services.database import Connection
 from services.event_log import Place
-from services.event_log_outbox import OutboxSink
+from services.event_log_outbox import Appended, OutboxSink, Placed
 from services.publisher.store.tables import outbox
-from services.wakeup import Wakeup
 
 _waiting = sa.select(outbox.c.number).where(outbox.c.place_position.is_(None)).limit(1)
 
@@ -23,7 +22,7 @@ _waiting = sa.select(outbox.c.number).where(outbox.c.place_position.is_(None)).l
 class AtBirth:
     """Gives places to events that are about to be stored."""
 
-    def __init__(self, sink: OutboxSink, appended: Wakeup) -> None:
+    def __init__(self, sink: OutboxSink, appended: Appended) -> None:
         """Take the log, and what its reader waits for."""
         self._sink = sink
         self._appended = appended
@@ -34,7 +33,7 @@ class AtBirth:
             return None
         return await self._sink.next(transaction, count)
 
-    def committed(self, count: int) -> None:
-        """Have the reader look: so many events have come into the log."""
-        metrics.EMITTED.inc(count)
-        self._appended.set()
+    def committed(self, placed: Sequence[Placed]) -> None:
+        """Hand the reader what has come into the log."""
+        metrics.EMITTED.inc(len(placed))
+        self._appended.hand(placed)

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 
 from schemas.outcome import Issue
 from services.database import Connection
+from services.event_log_outbox import Placed
 from services.publisher.store import gather, remarks
 from services.publisher.store.events import Generation, event_row, follows
 from services.publisher.store.index import Row
-from services.publisher.store.model import Placing
+from services.publisher.store.model import REPORT, Placing
 from services.publisher.store.pending import Pending
 from services.publisher.store.predecessors import earlier
 from services.publisher.store.rows import Rows
@@ -86,8 +87,8 @@ class Saved:
     """Names of sets that are in the index."""
     round: int
     """Of pruning, in which they are."""
-    placed: int
-    """How many events have their place in the log."""
+    placed: Sequence[Placed]
+    """The events that have their place in the log."""
     remarks: Mapping[tuple[str, int], Sequence[Issue]]
     """What to tell the senders of some reports, by id and version."""
 
@@ -132,15 +133,15 @@ async def _others(tx: Connection, new: Pending, rows: Rows) -> None:
 
 async def _events(
     tx: Connection, new: Pending, rows: Rows, placing: Placing | None
-) -> tuple[int, dict[tuple[str, int], Sequence[Issue]]]:
+) -> tuple[Sequence[Placed], dict[tuple[str, int], Sequence[Issue]]]:
     """Number the events in their order, and note which report stands for each identity.
 
-    Return how many are placed, and what to tell whom. Before the reports are written: what an event supersedes is
+    Return those that are placed, and what to tell whom. Before the reports are written: what an event supersedes is
     what stood there.
     """
     said: dict[tuple[str, int], Sequence[Issue]] = {}
     if not rows.changes:
-        return 0, said
+        return (), said
     view = await gather.generations(tx, rows.changes)
     known = await earlier(tx, rows.changes, view)
     stands: dict[str, str | None] = {}
@@ -173,7 +174,13 @@ async def _events(
         generation,
         [{"identity": each, "report_id": by} for each, by in sorted(stands.items()) if by is not None],
     )
-    return len(places or ()), said
+    return _placed(rows, events) if places else (), said
+
+
+def _placed(rows: Rows, events: Sequence[dict[str, Any]]) -> list[Placed]:
+    """Put the bytes of the versions beside the events that name them."""
+    bodies = {(row["id"], row["version"]): row["body"] for row in rows.versions if row["type"] == REPORT}
+    return [Placed(row, bodies.get((row["report_id"], row["body_version"]))) for row in events]
 
 
 async def _reports(tx: Connection, new: Pending, rows: Rows, known: KnownSets) -> tuple[int, Collection[str]]:
