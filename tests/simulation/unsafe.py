@@ -21,6 +21,7 @@ from services.notifier.send import claims, latest
 from services.publisher.emit.relay import Relay
 from services.publisher.store import versions, write
 from services.publisher.store.model import Current
+from services.publisher.store.save import save
 
 
 def take_out(name: str) -> None:
@@ -158,16 +159,15 @@ def _resends() -> None:
 
 def _commit() -> None:
     """The reader is handed what is about to be committed, and may be by a transaction that comes to nothing."""
-    original = write.save
 
-    async def save(tx: Any, rows: Any, known: Any, placing: Any) -> Any:
-        saved = await original(tx, rows, known, placing)
+    async def handed(tx: Any, rows: Any, known: Any, placing: Any) -> Any:
+        saved = await save(tx, rows, known, placing)
         if not saved.placed:
             return saved
         placing.committed(saved.placed)
         return replace(saved, placed=())
 
-    _replace(write, "save", save)
+    _replace(write, "save", handed)
 
 
 def _superseding() -> None:
