@@ -6,10 +6,12 @@ away, so no reader can miss it because it moved.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from types import SimpleNamespace
+from typing import Any, Final, NamedTuple
 
 import orjson
 import sqlalchemy as sa
@@ -25,6 +27,8 @@ PARTITION: Final = 0
 READ_BYTES: Final = 8 * 1024 * 1024
 """Most bytes of reports taken into memory at once; a single larger one is taken alone."""
 
+AT_HAND: Final = 500
+"""Most rows kept in memory for the reader."""
 
 _Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _COPIES: Final = "outbox_copy"
@@ -157,8 +161,8 @@ class OutboxRows:
         """Return the statement for whole rows; add conditions and an order, then see `event`."""
         return sa.select(self.outbox, self.bodies.c.body).select_from(self._joined())
 
-    def event(self, row: sa.Row[Any]) -> ReportEvent:
-        """Rebuild the event of a row of `full`.
+    def event(self, row: Any) -> ReportEvent:
+        """Rebuild the event of a row of `full`, or of one that was just stored: whatever has the columns by name.
 
         Raises:
             MissingBodyError: the version the row names is not kept.
@@ -261,18 +265,91 @@ class _Statements:
         )
 
 
+class Placed(NamedTuple):
+    """A row as it was stored, with its place."""
+
+    row: Mapping[str, Any]
+    """Its columns, but for the number, which only the database knows."""
+    body: bytes | None
+    """The bytes of the version it names; `None`: they were stored before."""
+
+
+class Appended(Wakeup):
+    """What has come into the log, for its reader in the same process: a wake-up, and the rows just committed.
+
+    The rows only save asking for them. Whoever appends without handing over sets it, and the reader asks the database;
+    so it does when rows do not go on just where it stands, or were too many to be kept.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing, as if there were more elsewhere."""
+        super().__init__()
+        self._rows: deque[Placed] = deque()
+        self._bytes = 0
+        self.elsewhere = True
+        """There may be more in the log than was handed over since the reader last asked the database."""
+
+    def set(self) -> None:
+        """Have the reader ask the database."""
+        self.elsewhere = True
+        super().set()
+
+    def hand(self, placed: Iterable[Placed]) -> None:
+        """Hand rows over, in the order of their places. Only once they are committed: they are read at once."""
+        for each in placed:
+            if each.body is None:
+                self.elsewhere = True
+                continue
+            self._rows.append(each)
+            self._bytes += _size(each)
+        if len(self._rows) > AT_HAND or self._bytes > READ_BYTES:
+            self.forget()
+        super().set()
+
+    def forget(self) -> None:
+        """Keep nothing at hand: the reader asks the database."""
+        self._rows.clear()
+        self._bytes = 0
+        self.elsewhere = True
+
+    def take(self, start: int, at_most: int) -> list[Placed]:
+        """Return the rows from this position on, without a gap; none when the one that stands there is not at hand."""
+        while self._rows and _position(self._rows[0]) < start:
+            self._drop()
+        taken: list[Placed] = []
+        while self._rows and len(taken) < at_most and _position(self._rows[0]) == start + len(taken):
+            taken.append(self._drop())
+        if taken and not self._rows and not self.elsewhere:
+            self._event.clear()  # that was all there was to wake for
+        return taken
+
+    def _drop(self) -> Placed:
+        first = self._rows.popleft()
+        self._bytes -= _size(first)
+        return first
+
+
+def _position(placed: Placed) -> int:
+    position: int = placed.row["place_position"]
+    return position
+
+
+def _size(placed: Placed) -> int:
+    return len(placed.body or b"") + len(placed.row["facets"])
+
+
 class OutboxSource:
     """The notifier's end, in the publisher's process: reads placed rows, and never writes."""
 
-    def __init__(self, database: Database, rows: OutboxRows, head: sa.Table, wake: Wakeup) -> None:
-        """Take the publisher's database and tables, and what the relay sets after each commit."""
+    def __init__(self, database: Database, rows: OutboxRows, head: sa.Table, wake: Appended) -> None:
+        """Take the publisher's database and tables, and what is told of each commit."""
         self._database = database
         self._rows = rows
         self._statements = _Statements.over(rows, head.c)
         self.wake = wake
         self._next: int | None = None
         self._drained = False
-        """Nothing was left at the last look, so the next one waits to be woken."""
+        """Nothing was left at the last look, so the next one waits to be woken, unless there is more elsewhere."""
         self._sought: int | None = None
         """What `seek` asked for, until it is known to be there; -1: the oldest row kept."""
         self.needed_from = 0
@@ -287,6 +364,7 @@ class OutboxSource:
         self._sought = positions.get(PARTITION, -1)
         self._next = None
         self._drained = False
+        self.wake.forget()
 
     async def read(self, at_most: int, wait: float) -> Sequence[Record]:
         """Return up to `at_most` records, and at most `READ_BYTES`; waits up to `wait` seconds for the first.
@@ -296,14 +374,28 @@ class OutboxSource:
         """
         if self._next is not None:
             self.needed_from = self._next
-        records = [] if self._drained else await self._look(at_most)
+        if records := self._at_hand(at_most):
+            return records
+        if not self._drained or self.wake.elsewhere:
+            records = await self._look(at_most)
         if not records:
             await self.wake.wait(wait)
-            records = await self._look(at_most)
+            records = self._at_hand(at_most) or await self._look(at_most)
         return records
+
+    def _at_hand(self, at_most: int) -> Sequence[Record]:
+        """Return what goes on where this reads on, of what was handed over."""
+        if self._next is None:
+            return []
+        start = self._next
+        taken = self.wake.take(start, at_most)
+        events = [self._rows.event(SimpleNamespace(**each.row, body=each.body)) for each in taken]
+        self._next = start + len(taken)
+        return [Record(PARTITION, position, event) for position, event in enumerate(events, start)]
 
     async def _look(self, at_most: int) -> Sequence[Record]:
         self._drained = False
+        self.wake.elsewhere = False  # whatever comes from here on may be missed by this look
         async with self._database.glance() as connection:
             if self._sought is not None:
                 self._next = await self._known(connection, self._sought)

@@ -10,11 +10,14 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
+from benchmarks.statements import counted
 from services.clock import SystemClock
 from services.database import Database
-from services.event_log import EventSource
+from services.event_log import EventSource, Record
+from services.event_log_outbox import AT_HAND
 from services.principal import LOCAL
 from services.publisher.derive import kind as kind_of
+from services.publisher.emit.again import Wanted, emit_again
 from services.publisher.store.model import Write
 from services.publisher.store.tables import outbox
 from services.publisher.wiring import MIGRATIONS, Publisher, open_embedded_publisher
@@ -35,6 +38,15 @@ class Embedded:
         text = orjson.dumps(resource)
         write = Write(type_, resource["id"], creates=False, text=text, resource=resource, kind=kind)
         await self.publisher.server.writer.write([write], LOCAL)
+
+    async def delete(self, type_: str, id_: str) -> None:
+        write = Write(type_, id_, creates=False, text=b"", resource={}, deletes=True)
+        await self.publisher.server.writer.write([write], LOCAL)
+
+    async def again(self) -> list[Record]:
+        """Return what the database says, from its oldest record on."""
+        self.source.seek({0: 0})
+        return list(await self.source.read(1000, 0))
 
     async def read(self) -> list[str]:
         """Return the subjects that the reader finds at once."""
@@ -79,6 +91,7 @@ async def test_nothing_overtakes_what_waits_for_the_relay(embedded: Embedded) ->
     await embedded.store(performance(score=1))
     async with embedded.publisher.database.write() as tx:
         await tx.execute(sa.update(outbox).values(place_partition=None, place_position=None))
+    embedded.source.seek({0: 0})  # a process that starts later has nothing at hand
     await embedded.store(performance(score=2))
     assert await embedded.read() == []
     while await embedded.publisher.relay.emit():
@@ -86,3 +99,47 @@ async def test_nothing_overtakes_what_waits_for_the_relay(embedded: Embedded) ->
     await embedded.store(performance(score=3))
     embedded.source.seek({0: 1})  # the first place was given before, and taken back above
     assert await embedded.read() == [f"MeasureReport/report/_history/{n}" for n in (1, 2, 3)]
+
+
+async def test_what_was_just_stored_is_not_read_again_and_is_what_would_be_read(embedded: Embedded) -> None:
+    assert await embedded.read() == []
+    for score in (1, 2):
+        await embedded.store(performance(score=score))
+    with counted(embedded.publisher.database) as statements:
+        handed = list(await embedded.source.read(1, 0)) + list(await embedded.source.read(10, 0))
+    assert statements.total() == 0
+    assert len(handed) == 2
+    assert handed == await embedded.again()
+
+
+async def test_a_deletion_is_read_and_what_follows_comes_after_it(embedded: Embedded) -> None:
+    """Its event carries the bytes of a version that was stored before."""
+    assert await embedded.read() == []
+    await embedded.store(performance(score=1))
+    await embedded.delete("MeasureReport", "report")
+    await embedded.store(performance(score=2))
+    found = await embedded.read() + await embedded.read()
+    assert found == [f"MeasureReport/report/_history/{n}" for n in (1, 2, 3)]
+
+
+async def test_more_than_is_kept_at_hand_is_read(embedded: Embedded) -> None:
+    assert await embedded.read() == []
+    count = AT_HAND + 20
+    await asyncio.gather(*(embedded.store(performance(score=score)) for score in range(count)))
+    found: list[str] = []
+    while len(found) < count and (read := await embedded.read()):
+        found += read
+    assert found == [f"MeasureReport/report/_history/{n}" for n in range(1, count + 1)]
+
+
+async def test_what_is_emitted_again_is_found_among_what_is_handed_over(embedded: Embedded) -> None:
+    assert await embedded.read() == []
+    await embedded.store(performance(score=1))
+    database, clock = embedded.publisher.database, SystemClock()
+    await emit_again(database, clock, Wanted(), actor="me", reason="lost")
+    (emit,) = (each for each in embedded.publisher.loops if each.name == "emit")
+    while await emit.step():
+        pass
+    await embedded.store(performance(score=2))
+    found = await embedded.read() + await embedded.read()
+    assert found == [f"MeasureReport/report/_history/{n}" for n in (1, 1, 2)]

@@ -19,8 +19,9 @@ from services.notifier.enqueue.enqueue import Matched
 from services.notifier.record import recorder
 from services.notifier.send import claims, latest
 from services.publisher.emit.relay import Relay
-from services.publisher.store import versions
+from services.publisher.store import versions, write
 from services.publisher.store.model import Current
+from services.publisher.store.save import save
 
 
 def take_out(name: str) -> None:
@@ -156,6 +157,19 @@ def _resends() -> None:
     _replace(versions, "same_content", same_content)
 
 
+def _commit() -> None:
+    """The reader is handed what is about to be committed, and may be by a transaction that comes to nothing."""
+
+    async def handed(tx: Any, rows: Any, known: Any, placing: Any) -> Any:
+        saved = await save(tx, rows, known, placing)
+        if not saved.placed:
+            return saved
+        placing.committed(saved.placed)
+        return replace(saved, placed=())
+
+    _replace(write, "save", handed)
+
+
 def _superseding() -> None:
     """Who wants the latest only is told of the newest event alone, whatever report that is of."""
 
@@ -182,5 +196,6 @@ SAFETIES: Final[Mapping[str, Callable[[], None]]] = {
     "freshness": _freshness,
     "order": _order,
     "resends": _resends,
+    "commit": _commit,
     "superseding": _superseding,
 }

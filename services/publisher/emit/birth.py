@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from services import metrics
 from services.database import Connection
 from services.event_log import Place
-from services.event_log_outbox import OutboxSink
-from services.wakeup import Wakeup
+from services.event_log_outbox import Appended, OutboxSink, Placed
 
 
 class AtBirth:
     """Gives places to events that are about to be stored."""
 
-    def __init__(self, sink: OutboxSink, appended: Wakeup) -> None:
+    def __init__(self, sink: OutboxSink, appended: Appended) -> None:
         """Take the log, and what its reader waits for."""
         self._sink = sink
         self._appended = appended
@@ -27,7 +26,7 @@ class AtBirth:
         """Return the next places in the log."""
         return await self._sink.next(transaction, count)
 
-    def committed(self, count: int) -> None:
-        """Have the reader look: so many events have come into the log."""
-        metrics.EMITTED.inc(count)
-        self._appended.set()
+    def committed(self, placed: Sequence[Placed]) -> None:
+        """Hand the reader what has come into the log."""
+        metrics.EMITTED.inc(len(placed))
+        self._appended.hand(placed)

@@ -20,9 +20,8 @@ from services import metrics
 from services.clock import Clock
 from services.database import Connection, Database
 from services.event_log import EventSink, LogUnavailableError, Place
-from services.event_log_outbox import READ_BYTES, OutboxRows, within
+from services.event_log_outbox import READ_BYTES, Appended, OutboxRows, within
 from services.publisher.store.tables import outbox, resource_version
-from services.wakeup import Wakeup
 
 ROUND: Final = 500
 """Most events appended in one round."""
@@ -82,7 +81,7 @@ class Relay:
         self._rows = OutboxRows(outbox, resource_version, source)
         self._clock = clock
         self._turned_away = 0
-        self.appended = Wakeup()
+        self.appended = Appended()
         """Set after each commit, for a reader in the same process."""
 
     async def emit(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from schemas.outcome import Issue
 from services.database import Connection
 from services.event_log import Place
+from services.event_log_outbox import Placed
 from services.publisher.derive.model import ContractFacts, Derived, Kind, ParentFacts
 
 REPORT = "MeasureReport"
@@ -144,5 +145,5 @@ class Placing(Protocol):
     async def places(self, transaction: Connection, count: int) -> Sequence[Place]:
         """Return the next places; not to be asked while others wait for the relay."""
 
-    def committed(self, count: int) -> None:
-        """Hear that so many events have come into the log."""
+    def committed(self, placed: Sequence[Placed]) -> None:
+        """Hear, after the commit, what has come into the log."""

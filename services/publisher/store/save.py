@@ -11,10 +11,11 @@ import sqlalchemy as sa
 
 from schemas.outcome import Issue
 from services.database import Connection
+from services.event_log_outbox import Placed
 from services.publisher.store import gather, remarks
 from services.publisher.store.events import Generation, event_row, follows
 from services.publisher.store.index import Row
-from services.publisher.store.model import Placing
+from services.publisher.store.model import REPORT, Placing
 from services.publisher.store.pending import Pending
 from services.publisher.store.predecessors import earlier
 from services.publisher.store.rows import Rows
@@ -84,8 +85,8 @@ class Saved:
     """Names of sets that are in the index."""
     round: int
     """Of pruning, in which they are."""
-    placed: int
-    """How many events have their place in the log."""
+    placed: Sequence[Placed]
+    """The events that have their place in the log."""
     remarks: Mapping[tuple[str, int], Sequence[Issue]]
     """What to tell the senders of some reports, by id and version."""
 
@@ -99,7 +100,7 @@ async def save(tx: Connection, rows: Rows, known: KnownSets, placing: Placing | 
     new.upsert(contract, [row for _, row in sorted(rows.contracts.items()) if row is not None])
     await _identifiers(tx, new, rows)
     await _others(tx, new, rows)
-    saved = Saved((), 0, 0, {})
+    saved = Saved((), 0, (), {})
     if rows.changes or rows.reports:
         saved = await _filed(tx, new, rows, known, placing)
     if rows.unlisted:
@@ -142,15 +143,15 @@ async def _filed(
 
 async def _events(
     tx: Connection, new: Pending, rows: Rows, standing: gather.Standing, placing: Placing | None
-) -> tuple[int, dict[tuple[str, int], Sequence[Issue]]]:
+) -> tuple[Sequence[Placed], dict[tuple[str, int], Sequence[Issue]]]:
     """Number the events in their order, and note which report stands for each identity.
 
-    Return how many are placed, and what to tell whom. Before the reports are written: what an event supersedes is
+    Return those that are placed, and what to tell whom. Before the reports are written: what an event supersedes is
     what stood there.
     """
     said: dict[tuple[str, int], Sequence[Issue]] = {}
     if not rows.changes:
-        return 0, said
+        return (), said
     view = standing.generations
     known = await earlier(tx, rows.changes, view)
     stands: dict[str, str | None] = {}
@@ -183,7 +184,13 @@ async def _events(
         generation,
         [{"identity": each, "report_id": by} for each, by in sorted(stands.items()) if by is not None],
     )
-    return len(places or ()), said
+    return _placed(rows, events) if places else (), said
+
+
+def _placed(rows: Rows, events: Sequence[dict[str, Any]]) -> list[Placed]:
+    """Put the bytes of the versions beside the events that name them."""
+    bodies = {(row["id"], row["version"]): row["body"] for row in rows.versions if row["type"] == REPORT}
+    return [Placed(row, bodies.get((row["report_id"], row["body_version"]))) for row in events]
 
 
 async def _reports(tx: Connection, new: Pending, rows: Rows, known: KnownSets) -> Collection[str]:
