@@ -11,10 +11,13 @@ import pytest
 import sqlalchemy as sa
 
 from schemas.outcome import FhirError
+from services.database import Connection, Database
 from services.principal import LOCAL, Principal
 from services.publisher.derive import kind as kind_of
+from services.publisher.store import locks
 from services.publisher.store.model import Effect, Write, Written
 from services.publisher.store.tables import audit
+from tests.conditions import eventually
 from tests.publishing import (
     Publishing,
     Resource,
@@ -24,6 +27,7 @@ from tests.publishing import (
     delete_entry,
     organisation,
     performance,
+    publishing,
     put_entry,
     quality,
     subject,
@@ -76,7 +80,9 @@ async def test_all_that_is_found_is_deleted_each_by_itself(publisher: Publishing
     await publisher.put(of_year("c", 2003, measure=contract_url("two")))
     await publisher.put(performance("other"))
     before = await publisher.emitted()
+    pressure = publisher.publisher.server.pressure.pending
     answer = await publisher.delete(f"/{QUERY}")
+    assert publisher.publisher.server.pressure.pending == pressure + 3
     assert (answer.status, answer.issues) == (200, [("information", "informational", None)])
     assert answer.said == "deleted 3: MeasureReport/a, MeasureReport/b, MeasureReport/c"
     assert "ETag" not in answer.headers
@@ -299,6 +305,32 @@ async def test_at_once_each_is_deleted_once(publisher: Publishing) -> None:
     told = [each.subject for each in await publisher.emitted()]
     assert told[:8] == [f"{each}/1" for each in ids]
     assert sorted(told[8:]) == [f"{each}/2" for each in ids]
+
+
+@pytest.mark.postgresql
+async def test_it_waits_for_the_contract_of_every_report_it_deletes(postgresql_url: str) -> None:
+    async with publishing(postgresql_url) as publisher:
+        await publisher.prepare()
+        await publisher.put(contract("two"))
+        await store(publisher, "a", "b")
+        await publisher.put(of_year("c", 2003, measure=contract_url("two")))
+        held: Connection
+        async with publisher.database.write() as held:
+            await locks.take(held, [locks.lock(locks.Rank.CONTRACT, contract_url("two"))])
+            deleting = asyncio.create_task(publisher.delete(f"/{QUERY}"))
+            await eventually(lambda: _blocked(publisher.database), what="a deletion waiting for the contract")
+            assert await statuses(publisher, ["a", "b", "c"]) == [200, 200, 200]
+            assert not deleting.done()
+        assert (await deleting).status == 200
+        assert await statuses(publisher, ["a", "b", "c"]) == [410, 410, 410]
+
+
+async def _blocked(database: Database) -> bool:
+    async with database.read() as tx:
+        found = await tx.exec_driver_sql(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+        )
+        return bool(found.scalar_one())
 
 
 async def test_a_version_that_comes_meanwhile_is_deleted_or_stands(publisher: Publishing) -> None:

@@ -160,16 +160,16 @@ async def _all_meant(
     several = 0
     for write in writes:
         try:
-            if not write.deletes or write.type != REPORT or write.search is None:
-                meant.append(await _meant(tx, write, base_url))
-                continue
-            found = await search.deletable(tx, write.search, base_url, principal, MOST)
-            each = each_of(write, found, several)
-            several += len(each) if len(each) > 1 else 0
-            meant += each
+            if write.deletes and write.type == REPORT and write.search is not None:
+                found = await search.deletable(tx, write.search, base_url, principal, MOST)
+                each = each_of(write, found, several)
+            else:
+                each = [await _meant(tx, write, base_url)]
         except FhirError as error:
             issues += [(error.status, issue) for issue in error.issues]
-            meant.append(write)
+            each = [write]
+        meant += each
+        several += len(each) if len(each) > 1 else 0
     return meant, issues
 
 
