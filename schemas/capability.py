@@ -110,6 +110,7 @@ def _measure_report() -> dict[str, Any]:
         "supportedProfile": [PERFORMANCE_PROFILE, QUALITY_PROFILE],
         "documentation": "A quality report that no performance report lists yet is stored, and its events wait.",
         **_stored("MeasureReport"),
+        "conditionalDelete": "multiple",  # nothing else refers to a report; to all others something may
         "referencePolicy": ["literal", "logical"],
     }
 

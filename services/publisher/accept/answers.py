@@ -35,8 +35,12 @@ _DONE = {
 def response(written: Written, base_url: str, wanted: Preference) -> web.Response:
     """Answer a change: the resource, unless the client prefers nothing or an OperationOutcome.
 
-    A deletion is answered with nothing, or 200 and an OperationOutcome if that is preferred. A quality report that waits for its parent says so in the OperationOutcome and, always, in a header.
+    A deletion is answered with nothing, or 200 and an OperationOutcome if that is preferred; one of several tells which,
+    unless the client prefers nothing. A quality report that waits for its parent says so in the OperationOutcome and,
+    always, in a header.
     """
+    if written.also:
+        return _several(written, wanted)
     stored = written.stored
     gone = written.effect in _GONE
     headers = {}
@@ -55,8 +59,19 @@ def response(written: Written, base_url: str, wanted: Preference) -> web.Respons
     return json_response(body, status=status, headers=headers)
 
 
+def _several(written: Written, wanted: Preference) -> web.Response:
+    """Answer a deletion of several: no version is the answer's, so no header names one."""
+    if wanted.returns == "minimal":
+        return web.Response(status=204)
+    return json_response(operation_outcome(_issues(written)))
+
+
 def entry(written: Written, base_url: str, wanted: Preference) -> dict[str, Any]:
     """Return the entry that answers one write of a Bundle; issues always come along in its outcome."""
+    if written.also:
+        if wanted.returns == "minimal":
+            return {"response": {"status": _line(204)}}
+        return {"response": {"status": _line(200), "outcome": operation_outcome(_issues(written))}}
     stored = written.stored
     gone = written.effect in _GONE
     location = f"{base_url}/{stored.reference}/_history/{stored.version}"
@@ -98,15 +113,15 @@ def embedded(stored: Stored) -> orjson.Fragment:
     return orjson.Fragment(stored.body)
 
 
-def count(kind: str, result: str) -> None:
+def count(kind: str, result: str, times: int = 1) -> None:
     """Count a report by what became of it: accepted, unchanged, deleted or rejected."""
     if kind == REPORT:
-        metrics.REPORTS.labels(result).inc()
+        metrics.REPORTS.labels(result).inc(times)
 
 
 def counted(written: Written) -> None:
     """Count a write that succeeded."""
-    count(written.stored.type, _COUNTED.get(written.effect, "accepted"))
+    count(written.stored.type, _COUNTED.get(written.effect, "accepted"), written.count)
 
 
 _COUNTED = {Effect.UNCHANGED: "unchanged", Effect.DELETED: "deleted", Effect.ABSENT: "unchanged"}
@@ -119,7 +134,11 @@ def _version(stored: Stored) -> dict[str, str]:
 def _issues(written: Written) -> tuple[Issue, ...]:
     # A 200 may mean a new version or nothing new: the issue's code tells a program which.
     code: IssueCode = "duplicate" if written.effect is Effect.UNCHANGED else "informational"
-    return (Issue("information", code, _DONE[written.effect]), *written.issues)
+    done = _DONE[written.effect]
+    if written.also:
+        gone = ", ".join(each.reference for each in (written.stored, *written.also))
+        done = f"{done} {written.count}: {gone}"
+    return (Issue("information", code, done), *written.issues)
 
 
 def _line(status: int) -> str:

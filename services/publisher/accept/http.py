@@ -116,7 +116,7 @@ class FhirServer:
 
     @_bounded
     async def delete(self, request: web.Request) -> web.StreamResponse:
-        """DELETE [base]/Type/id and [base]/Type?search; what is not there may be deleted as well."""
+        """DELETE [base]/Type/id and [base]/Type?search; what is not there may be deleted as well, reports several at once."""
         return await self._store(request, self._counting(request, self._deletion(request)))
 
     @_bounded

@@ -50,7 +50,7 @@ class Storing:
         for each in written:
             answers.counted(each)
             events = each.effect not in {Effect.UNCHANGED, Effect.ABSENT}
-            self.pressure.pending += events and each.stored.type == REPORT
+            self.pressure.pending += each.count if events and each.stored.type == REPORT else 0
         return written
 
     async def _tried(

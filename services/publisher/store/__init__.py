@@ -3,6 +3,7 @@
 write       who may write what, in transactions that requests share (batches) under locks
 plan        what a request needs, told by the request alone    resolve  what it has to search for first
 gather      what is stored of everything a batch touches       view     that, as its decisions change it
+several     one deletion of many reports, answered as one
 decide      what becomes of each write    reports, context, contracts, identifiers, deletions, events  its parts
 referrers   who leans on what is to be deleted
 remarks     what its sender is told all the same    rehearse  all of that without storing it

@@ -39,6 +39,8 @@ class Write:
     """The version that a patch was applied to; it is applied anew to any other."""
     search: str | None = None
     """The search that tells which resource is meant, of a conditional update or deletion."""
+    goes_on: bool = False
+    """It deletes more of what the search of the deletion before it finds."""
     if_none_exist: str | None = None
     """The search that must find nothing, for a create."""
     full_url: str | None = None
@@ -85,6 +87,13 @@ class Written:
     effect: Effect
     issues: tuple[Issue, ...] = ()
     """What the sender should know though the write succeeded."""
+    also: tuple[Stored, ...] = ()
+    """What else was deleted, by a deletion whose search finds several."""
+
+    @property
+    def count(self) -> int:
+        """How many resources it is about."""
+        return 1 + len(self.also)
 
 
 @dataclass(frozen=True, slots=True)

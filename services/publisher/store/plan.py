@@ -100,7 +100,8 @@ def in_place(error: FhirError, write: Write) -> FhirError:
 
 
 def together(refused: Sequence[FhirError]) -> FhirError:
-    """Return one error with every issue of several; malformed goes before what breaks rules."""
+    """Return one error with every issue of several, each once; malformed goes before what breaks rules."""
     if len(refused) == 1:
         return refused[0]
-    return FhirError(min(error.status for error in refused), *(i for error in refused for i in error.issues))
+    issues = dict.fromkeys(issue for error in refused for issue in error.issues)
+    return FhirError(min(error.status for error in refused), *issues)

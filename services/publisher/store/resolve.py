@@ -16,11 +16,13 @@ import orjson
 from schemas.outcome import FhirError, Issue
 from schemas.raw_json import rewrite_references
 from services.database import Connection
+from services.principal import Principal
 from services.publisher.derive.model import Kind
 from services.publisher.store import search, versions
 from services.publisher.store.content import same_as
 from services.publisher.store.model import REPORT, Write
 from services.publisher.store.references import conditional, references
+from services.publisher.store.several import MOST, each_of
 
 _RESTFUL = re.compile(r"(?P<root>https?://.+/)(?P<relative>[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})")
 _LEAVES_FIRST = {"Organization": 0, "Measure": 1, "Group": 2}
@@ -76,14 +78,18 @@ def asks(writes: Sequence[Write]) -> bool:
     )
 
 
-async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url: str) -> list[Resolved]:
+async def resolve(
+    tx: Connection, writes: Sequence[Write], principal: Principal, base_url: str
+) -> list[Resolved]:
     """Return the writes, in their order, with their references and ids settled.
+
+    A deletion whose search finds several reports becomes one of each, in its place.
 
     Raises:
         FhirError: 412 when a conditional reference or `ifNoneExist` does not find what it must; 422 for a
             temporary reference that no entry answers to. All findings at once.
     """
-    writes, issues = await _all_meant(tx, writes, base_url)
+    writes, issues = await _all_meant(tx, writes, principal, base_url)
     names = _Names()
     for write in writes:
         names.call(write, write.id)
@@ -103,7 +109,7 @@ async def resolve(tx: Connection, writes: Sequence[Write], owner: str, base_url:
             searched = None
         if write.creates:
             content = same_as(write.text, write.resource)
-            there = searched or await _repeated(tx, write, content, owner)
+            there = searched or await _repeated(tx, write, content, principal.client)
             if there is None:
                 there = made.setdefault((write.type, content), write.id)
             names.call(write, there)
@@ -146,17 +152,24 @@ async def _searched(tx: Connection, write: Write, base_url: str) -> str | None:
 
 
 async def _all_meant(
-    tx: Connection, writes: Sequence[Write], base_url: str
+    tx: Connection, writes: Sequence[Write], principal: Principal, base_url: str
 ) -> tuple[Sequence[Write], list[tuple[int, Issue]]]:
     """Settle which resources the writes mean; before their references, which may name them."""
     meant: list[Write] = []
     issues: list[tuple[int, Issue]] = []
+    several = 0
     for write in writes:
         try:
-            meant.append(await _meant(tx, write, base_url))
+            if write.deletes and write.type == REPORT and write.search is not None:
+                found = await search.deletable(tx, write.search, base_url, principal, MOST)
+                each = each_of(write, found, several)
+            else:
+                each = [await _meant(tx, write, base_url)]
         except FhirError as error:
             issues += [(error.status, issue) for issue in error.issues]
-            meant.append(write)
+            each = [write]
+        meant += each
+        several += len(each) if len(each) > 1 else 0
     return meant, issues
 
 
@@ -194,9 +207,7 @@ def _twice(writes: Sequence[Write]) -> Iterator[Issue]:
         if write.creates or not write.id:
             continue
         if (write.type, write.id) in seen and write.search is not None:
-            said = (
-                f"{write.type}?{write.search} is {write.type}/{write.id}, which another entry names as well"
-            )
+            said = f"{write.type}?{write.search} finds {write.type}/{write.id}, which another entry names as well"
             yield Issue("error", "duplicate", said, write.where)
         seen.add((write.type, write.id))
 

@@ -10,7 +10,7 @@ term after all.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
@@ -27,11 +27,23 @@ from services.publisher.store import others, versions
 from services.publisher.store.index import ID
 from services.publisher.store.model import REPORT, Stored
 from services.publisher.store.order import Key, Order, Place, fits
-from services.publisher.store.selection import Selection, Tested, beginnings, selections, visible
+from services.publisher.store.selection import Selection, Tested, beginnings, known_to, selections, visible
+from services.publisher.store.several import Found
 from services.publisher.store.statements import among
 from services.publisher.store.tables import report, resource
 
-__all__ = ["Page", "Total", "Wanted", "find", "matching", "may_read", "readable", "sorts", "visible"]
+__all__ = [
+    "Page",
+    "Total",
+    "Wanted",
+    "deletable",
+    "find",
+    "matching",
+    "may_read",
+    "readable",
+    "sorts",
+    "visible",
+]
 
 COUNTED: Final = 5_000
 """Results that are counted unasked; a larger total is left out unless it is asked for."""
@@ -117,6 +129,31 @@ async def matching(tx: Connection, kind: str, query: str, base_url: str) -> list
         FhirError: 400 when the search cannot be understood or is not supported, as for any search, or names no
             parameter that selects.
     """
+    found = _condition(kind, query, base_url)
+    if kind != REPORT:
+        statement = sa.select(resource.c.id).where(others.condition(found, _NEVER)).limit(2)
+        return list((await tx.execute(statement)).scalars())
+    plan = await _planned(tx, found, LOCAL, _NEVER, _order(REPORT_KEYS, Wanted(2)))
+    return [row.id for row in await plan.rows(2)]
+
+
+async def deletable(tx: Connection, query: str, base_url: str, principal: Principal, most: int) -> Found:
+    """Return what a conditional deletion's search finds: reports that the client may read or has published itself.
+
+    Of all others it is to hear nothing, not even that they are there; `most` is how many ids are needed.
+
+    Raises:
+        FhirError: 400 as for `matching`.
+    """
+    order = _order(REPORT_KEYS, Wanted(most))
+    plan = await _planned(tx, _condition(REPORT, query, base_url), LOCAL, _NEVER, order)
+    plan = replace(plan, chosen=[*plan.chosen, *known_to(principal)])
+    ids = [row.id for row in await plan.rows(most + 1)]
+    return Found(ids, len(ids) if len(ids) <= most else await plan.count(COUNTED + 1), COUNTED)
+
+
+def _condition(kind: str, query: str, base_url: str) -> Query:
+    """Return the search of a conditional operation: it has to tell what is meant, and is never read leniently."""
     if kind not in PARAMETERS:
         said = f"the search {kind}?{query} is not supported; expected one of {', '.join(PARAMETERS)}"
         raise FhirError(400, Issue("error", "not-supported", said))
@@ -133,11 +170,7 @@ async def matching(tx: Connection, kind: str, query: str, base_url: str) -> list
         raise FhirError(400, Issue("error", "value", said))
     if not search.query.terms:
         raise FhirError(400, Issue("error", "value", f"the search {query!r} selects nothing in particular"))
-    if kind != REPORT:
-        statement = sa.select(resource.c.id).where(others.condition(search.query, _NEVER)).limit(2)
-        return list((await tx.execute(statement)).scalars())
-    plan = await _planned(tx, search.query, LOCAL, _NEVER, _order(REPORT_KEYS, Wanted(2)))
-    return [row.id for row in await plan.rows(2)]
+    return search.query
 
 
 _NEVER = datetime.fromisoformat("1970-01-01T00:00:00+00:00")

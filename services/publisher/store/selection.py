@@ -29,8 +29,9 @@ from services.publisher.derive.stage import BY_STATUS
 from services.publisher.store import criteria
 from services.publisher.store.criteria import Columns, Condition
 from services.publisher.store.index import DATES, HAS, ID, LAST_UPDATED, MANY_DATES, OWN, SCORES, key
+from services.publisher.store.model import REPORT
 from services.publisher.store.statements import beside
-from services.publisher.store.tables import date_facet, own_facet, report, score_facet, shared_facet
+from services.publisher.store.tables import date_facet, own_facet, report, resource, score_facet, shared_facet
 
 _CODES: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
     "stage": (REPORT_STAGE_SYSTEM, frozenset(map(str, Stage))),
@@ -125,6 +126,19 @@ def visible(principal: Principal) -> Condition:
         return sa.true()
     mine = _visible(principal).entry(shared_facet.c)
     return report.c.facet_set.in_(sa.select(shared_facet.c.facet_set).where(mine))
+
+
+def known_to(principal: Principal) -> list[Selection]:
+    """Return what is so of a report that a principal is party to or has published; nothing when that is every one."""
+    if EVERY_ORGANISATION in principal.organisations:
+        return []
+    party = _visible(principal)
+
+    def known(columns: Columns) -> Condition:
+        own = (resource.c.type == REPORT, resource.c.id == columns.id, resource.c.owner == principal.client)
+        return _test(party, columns) | sa.exists().where(*own)
+
+    return [Selection(lookup=known)]
 
 
 def _alone(term: Term, name: str, now: datetime) -> Selection:

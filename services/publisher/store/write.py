@@ -28,6 +28,7 @@ from services.publisher.store.model import REPORT, Effect, Placing, Write, Writt
 from services.publisher.store.plan import Planned, Request, plan, together
 from services.publisher.store.resolve import asks, resolve
 from services.publisher.store.save import KnownSets, Saved, save
+from services.publisher.store.several import as_one
 from services.wakeup import Wakeup
 
 log = logs.get(__name__)
@@ -153,7 +154,7 @@ class Writer:
         answers: list[Outcome] = []
         for request in requests:
             try:
-                answers.append(decisions.decide(request))
+                answers.append(as_one((each.write for each in request.planned), decisions.decide(request)))
             except Exception as error:  # noqa: BLE001  # this request's own answer; the others go on
                 answers.append(error)
         saved = await save(tx, decisions.rows, self._known, self.placing)
@@ -193,7 +194,7 @@ class Writer:
         for each in batch:
             planned = each.planned
             if planned is None:
-                found = await resolve(tx, each.writes, each.principal.client, self.base_url)
+                found = await resolve(tx, each.writes, each.principal, self.base_url)
                 planned = self._planned([(one.write, one.found) for one in found], each.principal)
             out.append(Request(planned, each.principal, each.traceparent))
         return out
