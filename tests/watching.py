@@ -21,7 +21,7 @@ from services.notifier.send.client import RestHookClient
 from services.notifier.send.delivery import Delivery
 from services.notifier.send.endpoints import Endpoints
 from services.notifier.send.leases import Leases
-from services.notifier.send.worker import Sender
+from services.notifier.send.sender import Sender
 from services.notifier.subscriptions.admission import admit
 from services.notifier.subscriptions.channels import EndpointPolicy
 from services.notifier.subscriptions.store import SubscriptionStore

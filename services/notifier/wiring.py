@@ -27,7 +27,7 @@ from services.notifier.send.jumps import IDLE as CLOCK_IDLE
 from services.notifier.send.jumps import ClockJumps
 from services.notifier.send.leases import Leases
 from services.notifier.send.notices import Notices
-from services.notifier.send.worker import Sender
+from services.notifier.send.sender import Sender
 from services.notifier.subscriptions.channels import EndpointPolicy
 from services.notifier.subscriptions.http import SubscriptionRoutes
 from services.notifier.subscriptions.operations import OperationRoutes

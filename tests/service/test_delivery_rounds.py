@@ -15,7 +15,7 @@ from services.notifier.enqueue.enqueue import Matched, enqueue_in
 from services.notifier.model import Batch, Channel, Request
 from services.notifier.record.lane import AHEAD
 from services.notifier.render import render_batch
-from services.notifier.send import worker
+from services.notifier.send import sender
 from tests.conditions import eventually
 from tests.notifier_store import LOG, event
 from tests.notifying import classic, notifying, topical
@@ -190,7 +190,7 @@ async def test_a_fault_of_ours_in_a_turn_loses_no_record_of_what_was_sent(
             raise RuntimeError("a fault")
         return render(channel, batch, **given)
 
-    monkeypatch.setattr(worker, "render_batch", faulty)
+    monkeypatch.setattr(sender, "render_batch", faulty)
     await rows.turns()
 
     assert [each.webhook_id.rpartition("_")[2] for each in rows.receiver.got] == ["1-1", "2-2"]

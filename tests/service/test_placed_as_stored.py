@@ -14,7 +14,7 @@ from benchmarks.statements import counted
 from services.clock import SystemClock
 from services.database import Database
 from services.event_log import EventSource, Record
-from services.event_log_outbox import AT_HAND
+from services.event_log_outbox.handover import AT_HAND
 from services.principal import LOCAL
 from services.publisher.derive import kind as kind_of
 from services.publisher.emit.again import Wanted, emit_again

@@ -22,7 +22,7 @@ from services.clock import Clock
 from services.database import Database
 from services.event_log import EventSource
 from services.lifecycle import Lifecycle, Loop
-from services.notifier.send import claims, worker
+from services.notifier.send import claims, sender
 from services.notifier.wiring import Notifier, open_notifier
 from services.publisher.wiring import Publisher, open_embedded_publisher, open_publisher
 from services.settings import Settings
@@ -89,7 +89,7 @@ class Site:
             "RestHookClient",
             lambda clock, **_: SimulatedHooks(self.receivers, self.dice, clock),
         )
-        for module in (claims, worker):
+        for module in (claims, sender):
             _stand_in(module, "AHEAD", self.ahead)
         if self.kafka is not None:
             # The file stands for a server here: it is nobody's own.

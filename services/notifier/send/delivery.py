@@ -13,9 +13,10 @@ from services.database import Connection, Database
 from services.notifier.record.recorder import record, record_in
 from services.notifier.record.turn import Turn
 from services.notifier.send.claims import Claimed, Room, Terms, claim_in, extend
+from services.notifier.send.deliverer import Deliverer, Pool, pool_of
 from services.notifier.send.loading import AtHand, Number
 from services.notifier.send.notices import announce
-from services.notifier.send.worker import Deliverer, Pool, Sender, pool_of
+from services.notifier.send.sender import Sender
 from services.wakeup import Wakeup
 
 DRAIN_SECONDS = 25.0
