@@ -20,7 +20,7 @@ from benchmarks.sink import Ledger, RunningSink, running_sink
 from services.clock import SystemClock
 from services.notifier import tables as t
 from services.notifier import wiring as notifier
-from services.notifier.model import Batch, Channel, Owed, Status
+from services.notifier.model import Batch, Channel, Event, Owed, Status
 from services.notifier.render import render_batch
 from services.settings import Settings
 
@@ -145,7 +145,8 @@ async def _unsettled(settings: Settings) -> list[str]:
 def sample(load: Load, url: str) -> bytes:
     """Return one notification's bytes as they will be sent."""
     report, now = Reports(SMALL).make(0), SystemClock().now()
-    owed = [Owed(n, "bench-0", 1, "create", now, report) for n in range(1, load.batch + 1)]
+    event = Event("", "bench-0", 1, "create", now, len(report), report)
+    owed = [Owed(n, event) for n in range(1, load.batch + 1)]
     channel = Channel(
         "0" * 36, "topic", Status.ACTIVE, url, "application/fhir+json", load.content, backlog.TOPIC
     )

@@ -14,8 +14,7 @@ send       notifier/send         one HTTP try, bounded and classified
 record     notifier/record       verdict -> delivered, retry at, given up
 watch      notifier/watch        what operators see, from the durable rows alone
 
-Being a process: clock, settings, logs, metrics, fhir_http, negotiation, shown, fixed_http, principal, event_log (+ _kafka,
-_outbox), database, statistics, wakeup, lifecycle, event_loop, ports, readiness, trusted_hosts, admin_http,
-process. Each service has one `wiring`,
-the only module that names concrete classes.
+Being a process: clock, settings, logs, metrics, durations, fhir_http, negotiation, shown, fixed_http, principal,
+event_log (+ _kafka, _outbox), database, statistics, wakeup, lifecycle, event_loop, ports, readiness, trusted_hosts,
+admin_http, process. Each service has one `wiring`, the only module that names concrete classes.
 """

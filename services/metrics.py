@@ -6,6 +6,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.durations import Durations
+
 REGISTRY: Final = CollectorRegistry()
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -58,7 +60,7 @@ ATTEMPTS = Counter("vbpr_delivery_attempts", "Tries, by outcome.", ["outcome"], 
 ATTEMPT_SECONDS = Histogram(
     "vbpr_delivery_attempt_duration_seconds", "Time one try took.", registry=REGISTRY, buckets=_SECONDS
 )
-END_TO_END_SECONDS = Histogram(
+END_TO_END_SECONDS = Durations(
     "vbpr_delivery_end_to_end_seconds", "From a report's acceptance to the endpoint's 2xx.",
     registry=REGISTRY, buckets=_END_TO_END,
 )  # fmt: skip

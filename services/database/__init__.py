@@ -10,7 +10,7 @@ from services.database.connection import Connection
 from services.database.database import Database
 from services.database.migrations import DatabaseStateError, Migrations
 from services.database.postgresql import Bounds
-from services.database.types import UtcDateTime, from_micros, micros
+from services.database.types import UtcDateTime, from_micros, micros, utc
 
 __all__ = [
     "Bounds",
@@ -21,4 +21,5 @@ __all__ = [
     "UtcDateTime",
     "from_micros",
     "micros",
+    "utc",
 ]

@@ -44,5 +44,10 @@ def from_micros(value: int) -> datetime:
     return _EPOCH + _MICROSECOND * value
 
 
+def utc(value: int | datetime) -> datetime:
+    """Return the aware UTC time for what a column of these holds in either database."""
+    return value if isinstance(value, datetime) else from_micros(value)
+
+
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _MICROSECOND = datetime.resolution

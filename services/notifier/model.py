@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from schemas.event import Interaction
 
@@ -72,16 +72,38 @@ class Channel:
         return manner_of(self.kind, self.type)
 
 
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """One notification: an event under the number this subscription knows it by."""
+class Around(NamedTuple):
+    """The bytes of a Bundle around what is an event's own."""
 
-    number: int
+    before_number: bytes
+    after_number: bytes
+    before_report: bytes
+    """The whole entry where it carries no report, as that of a deletion."""
+    after_report: bytes | None
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    """What is sent of an event; every subscription that is told of it has the same one, and what was made of it."""
+
+    id: str
     report_id: str
     version: int
     interaction: Interaction
     accepted_at: datetime
-    body: bytes = field(repr=False)
+    size: int
+    """Bytes of the report."""
+    body: bytes | None = field(default=None, repr=False)
+    """The report; `None` until somebody carries it."""
+    around: dict[tuple[Content | None, str], Around] = field(default_factory=dict, repr=False)
+    """What stands around it in Bundles, by payload level and base; `render.notification` writes it."""
+
+
+class Owed(NamedTuple):
+    """One notification: an event under the number this subscription knows it by."""
+
+    number: int
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)

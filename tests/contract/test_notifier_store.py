@@ -49,7 +49,7 @@ def delivered(claimed: Claimed, batches: int) -> Turn:
     """The turn in which so many of the claimed batches were delivered."""
     turn = Turn(claimed.lane, claimed.channel)
     for batch in claimed.batches[:batches]:
-        at = batch.owed[0].accepted_at
+        at = batch.owed[0].event.accepted_at
         turn.tries.append(
             Tried(batch.webhook_id, batch.first, batch.last, at, Answer(200, None, "", 1), Delivered())
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,7 +52,7 @@ def test_no_batch_of_a_new_plan_is_larger_than_it_may_be(
     sizes: list[int], batch_size: int, batches: int, most: int
 ) -> None:
     there = dict(enumerate(sizes, start=7))
-    idle = replace(lane(1, 6, 3, next_number=7), last_number=6 + len(sizes))
+    idle = lane(1, 6, 3, next_number=7)._replace(last_number=6 + len(sizes))
     planned = idle.planned(batch_size, batches).cut(there, most)
     bounds = planned.batches()
     assert bounds, "a lane always goes on, however large its next report is"
@@ -72,7 +70,7 @@ def test_a_plan_that_was_made_before_is_never_cut() -> None:
 
 
 def test_a_lane_that_has_to_shake_hands_first_gets_no_plan() -> None:
-    new = replace(lane(1, 0, 5), state=LaneState.HANDSHAKE, last_number=9)
+    new = lane(1, 0, 5)._replace(state=LaneState.HANDSHAKE, last_number=9)
     assert new.planned(5, 16).batches() == []
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.model import Batch, Channel, LaneState, Owed, Status
+from services.notifier.model import Batch, Channel, Event, LaneState, Owed, Status
 from services.notifier.record.lane import MOST_NUMBERS, Lane
 from services.notifier.render import render_batch
-from services.notifier.send.bodies import Bodies
-from services.notifier.send.loading import AROUND_BUNDLE, AROUND_REPORT, Number, choose, window
+from services.notifier.send.events import Events
+from services.notifier.send.loading import AROUND_BUNDLE, AROUND_REPORT, choose, window
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -24,9 +24,9 @@ def lane(count: int, size: int, state: LaneState = LaneState.OPEN) -> Lane:
     )  # fmt: skip
 
 
-def owed(sizes: list[int], events: str = "e") -> dict[int, Number]:
+def owed(sizes: list[int]) -> dict[int, Owed]:
     return {
-        number: Number("s", number, f"{events}{number}", "r", 1, "create", AT, size)
+        number: Owed(number, Event(f"e{number}", "r", 1, "create", AT, size))
         for number, size in enumerate(sizes, start=1)
     }
 
@@ -43,7 +43,7 @@ def test_batches_are_whole_in_order_and_within_bounds(sizes: list[int], batch: i
     cut = [everything[start : start + batch] for start in range(0, len(sizes), batch)]
     assert chosen, "a lane always goes on, however large its next batch is"
     assert numbers == cut[: len(numbers)]
-    assert total == sum(each.size for one in chosen for each in one)
+    assert total == sum(each.event.size for one in chosen for each in one)
     assert total <= most or len(chosen) == 1
     if len(chosen) < len(cut):
         assert total + sum(sizes[number - 1] for number in cut[len(chosen)]) > most, (
@@ -52,17 +52,18 @@ def test_batches_are_whole_in_order_and_within_bounds(sizes: list[int], batch: i
 
 
 def test_what_another_lane_carries_anyway_costs_nothing() -> None:
-    known: set[str] = set()
-    assert choose(lane(4, 1), owed([10] * 4), known, 25)[1] == 20
-    assert known == {"e1", "e2"}
-    again, total = choose(lane(4, 1), owed([10] * 4), known, 10)
+    carried: set[Event] = set()
+    there = owed([10] * 4)
+    assert choose(lane(4, 1), there, carried, 25)[1] == 20
+    assert {event.id for event in carried} == {"e1", "e2"}
+    again, total = choose(lane(4, 1), there, carried, 10)
     assert (len(again), total) == (3, 10)
 
 
 def test_without_reports_only_the_number_counts() -> None:
-    known: set[str] = set()
-    chosen, total = choose(lane(40, 1), owed([10**9] * 40), known, None)
-    assert (len(chosen), total, known) == (40, 0, set())
+    carried: set[Event] = set()
+    chosen, total = choose(lane(40, 1), owed([10**9] * 40), carried, None)
+    assert (len(chosen), total, carried) == (40, 0, set())
 
 
 def test_a_batch_of_which_something_is_not_there_ends_the_turn_before_it() -> None:
@@ -91,19 +92,36 @@ def test_a_bundle_is_no_larger_than_it_was_taken_for(count: int, base: int, cont
         "s" * 64, "topic", Status.ACTIVE, "https://e", "application/fhir+json", content, "t" * 500
     )
     body = b'{"resourceType":"MeasureReport"}'
-    many = [Owed(10**15 + n, "r" * 64, 10**9, "create", AT, body) for n in range(count)]
+    many = [
+        Owed(10**15 + n, Event("e", "r" * 64, 10**9, "create", AT, len(body), body)) for n in range(count)
+    ]
     batch = Batch(channel.subscription, many, skipped=10**6)
     sent = render_batch(channel, batch, base="https://" + "b" * base, now=AT, deadline=20).body
     assert len(sent) <= AROUND_BUNDLE + count * (AROUND_REPORT + len(body))
 
 
-def test_reports_at_hand_stay_within_their_bytes_and_the_longest_unused_go() -> None:
-    bodies = Bodies(at_most=30)
-    for name in "abc":
-        bodies.keep(name, name.encode() * 10)
-    assert bodies.get("a") == b"a" * 10
-    bodies.keep("d", b"d" * 10)
-    assert [bodies.get(name) is None for name in "abcd"] == [False, True, False, False]
-    bodies.keep("huge", bytes(2**21))
-    assert bodies.get("huge") is None
-    assert bodies.get("d") is not None
+def kept(events: Events, name: str, size: int) -> Event:
+    event = Event(name, "r", 1, "create", AT, size)
+    events.keep(event)
+    events.carry(event, bytes(size))
+    return event
+
+
+def test_events_at_hand_stay_within_their_bytes_and_the_longest_unused_go() -> None:
+    events = Events(at_most=3 * 5_000)
+    first = [kept(events, name, 2_500) for name in "abc"]
+    assert events.get("a") is first[0]
+    kept(events, "d", 2_500)
+    assert [events.get(name) is None for name in "abcd"] == [False, True, False, False]
+    huge = kept(events, "huge", 2**21)
+    assert huge.body == bytes(2**21), "whoever asked for it has it"
+    assert events.get("huge") is None
+    assert events.get("d") is not None
+
+
+def test_an_event_without_its_report_takes_room_too() -> None:
+    events = Events(at_most=2**20)
+    for number in range(10_000):
+        events.keep(Event(str(number), "r", 1, "create", AT, 6_000))
+    assert events.get("9999") is not None
+    assert events.get("0") is None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.event import Interaction
-from services.notifier.model import Batch, Channel, Content, Owed, Status
+from services.notifier.model import Batch, Channel, Content, Event, Owed, Status
 from services.notifier.render.backport import (
     event_parameter,
     history_bundle,
@@ -51,7 +51,7 @@ def test_pieces_make_what_the_definition_makes(
     skipped: int,
 ) -> None:
     owed = [
-        Owed(first + place, report, version, interaction, at, body)
+        Owed(first + place, Event(f"e{place}", report, version, interaction, at, len(body), body))
         for place, (report, version, interaction, at, body) in enumerate(events)
     ]
     channel = Channel(
@@ -67,7 +67,7 @@ def test_pieces_make_what_the_definition_makes(
         status["parameter"][place] = event_parameter(owed[0], content, base, skipped=skipped)
     entries = [status_entry(channel, status, base)]
     if content == "full-resource":
-        entries += [report_entry(each, base) for each in owed]
+        entries += [report_entry(each.event, base) for each in owed]
     expected = orjson.dumps(history_bundle(entries, now))
     assert notification_bundle(channel, batch, base=base, now=now) == expected
 

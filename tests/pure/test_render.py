@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from schemas.event import Interaction
-from services.notifier.model import Batch, Channel, Content, Owed, Status
+from services.notifier.model import Batch, Channel, Content, Event, Owed, Status
 from services.notifier.render import render_batch, render_handshake
 
 NOW = datetime(2026, 3, 1, 12, 0, 1, tzinfo=UTC)
@@ -20,7 +20,7 @@ BODY = b'{"resourceType": "MeasureReport", "id": "r1", "group": [{"measureScore"
 
 def owed(number: int, interaction: Interaction = "create") -> Owed:
     accepted = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-    return Owed(number, f"r{number}", 2, interaction, accepted, BODY)
+    return Owed(number, Event(f"e{number}", f"r{number}", 2, interaction, accepted, len(BODY), BODY))
 
 
 def topic_channel(content: Content, **options: Any) -> Channel:

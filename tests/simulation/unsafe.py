@@ -103,8 +103,8 @@ def _plans() -> None:
         found = original(row, claim_id)
         if not found.retry:
             return found
-        return replace(
-            found, plan_first=found.next_number, plan_last=found.last_number, plan_size=row.batch_size
+        return found._replace(
+            plan_first=found.next_number, plan_last=found.last_number, plan_size=row.batch_size
         )
 
     _replace(claims, "_lane", lane)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from services.notifier.model import LaneState
 from services.notifier.record.verdict import (
@@ -29,8 +29,7 @@ MOST_NUMBERS = 256
 """Most notifications of a plan, and of what is loaded for one lane at a time; but always the next batch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(NamedTuple):
     """A claimed lane: its cursor and its plan (see `tables.lane`)."""
 
     subscription: str
@@ -55,7 +54,7 @@ class Lane:
             return self
         most = batch_size * min(batches, max(1, MOST_NUMBERS // batch_size))
         last = min(self.last_number, self.next_number + most - 1)
-        return replace(self, plan_first=self.next_number, plan_last=last, plan_size=batch_size, new_plan=True)
+        return self._replace(plan_first=self.next_number, plan_last=last, plan_size=batch_size, new_plan=True)
 
     def cut(self, sizes: Mapping[int, int], at_most: int) -> Lane:
         """Return the lane with a new plan in which no batch has more than `at_most` bytes; one number always may.
@@ -72,7 +71,7 @@ class Lane:
             if len(batch) > 1 and sum(sizes.get(number, 0) for number in batch) > at_most:
                 last = start - 1
                 break
-        return replace(self, plan_size=size, plan_last=last)
+        return self._replace(plan_size=size, plan_last=last)
 
     def _fitting(self, sizes: Mapping[int, int], at_most: int) -> int:
         total = 0
@@ -97,20 +96,20 @@ class Lane:
         """Return the lane as the verdict on batch `first`…`last` leaves it."""
         match verdict:
             case Delivered() | GiveUp():
-                return replace(self, state=LaneState.OPEN, next_number=last + 1, retry=0, refusals=0)
+                return self._replace(state=LaneState.OPEN, next_number=last + 1, retry=0, refusals=0)
             case RetryLater(refused=True):
-                return replace(self, refusals=self.refusals + 1)
+                return self._replace(refusals=self.refusals + 1)
             case RetryLater():
-                return replace(self, retry=self.retry + 1)
+                return self._replace(retry=self.retry + 1)
             case Split():
                 half = (last - first + 2) // 2
-                return replace(self, refusals=0, plan_first=first, plan_last=last, plan_size=half)
+                return self._replace(refusals=0, plan_first=first, plan_last=last, plan_size=half)
             case Park():
-                return replace(self, state=LaneState.PARKED, retry=self.retry + 1)
+                return self._replace(state=LaneState.PARKED, retry=self.retry + 1)
             case SwitchOff():
-                return replace(self, state=LaneState.HELD)
+                return self._replace(state=LaneState.HELD)
             case Disconnected(refused=refused):
-                return replace(self, state=LaneState.UNBOUND, refusals=self.refusals + refused)
+                return self._replace(state=LaneState.UNBOUND, refusals=self.refusals + refused)
 
 
 def greeted_with(*, next_number: int, last_number: int, plan_last: int) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import orjson
 
 from schemas.fhir import BACKPORT_NOTIFICATION_PROFILE, BACKPORT_STATUS_PROFILE, SKIPPED_EVENTS
-from services.notifier.model import Channel, Content, Owed, Status
+from services.notifier.model import Channel, Content, Event, Owed, Status
 
 NotificationType = Literal["handshake", "heartbeat", "event-notification", "query-status", "query-event"]
 
@@ -81,10 +81,10 @@ def event_parameter(owed: Owed, content: Content | None, base: str, *, skipped: 
     """Return what the status says of one event (R-098…R-101), and how many right before it were skipped."""
     part: list[dict[str, Any]] = [
         {"name": "event-number", "valueString": str(owed.number)},
-        {"name": "timestamp", "valueInstant": instant(owed.accepted_at)},
+        {"name": "timestamp", "valueInstant": instant(owed.event.accepted_at)},
     ]
     if content != "empty":  # R-101
-        focus = f"{base}/MeasureReport/{owed.report_id}"
+        focus = f"{base}/MeasureReport/{owed.event.report_id}"
         part.append({"name": "focus", "valueReference": {"reference": focus}})
     if skipped:
         extension = [{"url": SKIPPED_EVENTS, "valueUnsignedInt": skipped}]
@@ -102,20 +102,20 @@ def status_entry(channel: Channel, status: dict[str, Any], base: str) -> dict[st
     }
 
 
-def report_entry(owed: Owed, base: str) -> dict[str, Any]:
+def report_entry(event: Event, base: str) -> dict[str, Any]:
     """Return the entry that carries the report of an event, as the write that made it (R-085)."""
-    method, status = _REQUESTS[owed.interaction]
-    entry: dict[str, Any] = {"fullUrl": f"{base}/MeasureReport/{owed.report_id}"}
-    if owed.interaction != "delete":
-        entry["resource"] = orjson.Fragment(owed.body)
+    method, status = _REQUESTS[event.interaction]
+    entry: dict[str, Any] = {"fullUrl": f"{base}/MeasureReport/{event.report_id}"}
+    if event.interaction != "delete":
+        entry["resource"] = orjson.Fragment(event.body or b"")
     entry["request"] = {
         "method": method,
-        "url": "MeasureReport" if method == "POST" else f"MeasureReport/{owed.report_id}",
+        "url": "MeasureReport" if method == "POST" else f"MeasureReport/{event.report_id}",
     }
     entry["response"] = {
         "status": status,
-        "etag": f'W/"{owed.version}"',
-        "lastModified": instant(owed.accepted_at),
+        "etag": f'W/"{event.version}"',
+        "lastModified": instant(event.accepted_at),
     }
     return entry
 

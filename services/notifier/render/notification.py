@@ -7,14 +7,14 @@ is then these pieces with the values between. The pieces are small, for a report
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import orjson
 
-from schemas.event import Interaction
-from services.notifier.model import Batch, Channel, Content, Owed, Status
+from services.notifier.model import Around, Batch, Channel, Content, Event, Owed, Status
 from services.notifier.render.backport import (
     event_parameter,
     history_bundle,
@@ -29,8 +29,8 @@ _NUMBER: Final = 10**30
 """No event has this number, and none was accepted at this time."""
 _TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
 _BODY: Final = orjson.dumps(f"body {_NUMBER}")
-_FRAMES, _EVENTS = 2_000, 2_000
-"""Most that are kept of each: a kilobyte or less apiece."""
+_FRAMES: Final = 2_000
+"""Most that are kept: a kilobyte or less apiece."""
 
 _Pieces: TypeAlias = tuple[bytes, ...]
 
@@ -43,21 +43,21 @@ def notification_bundle(channel: Channel, batch: Batch, *, base: str, now: datet
     )
     name = status_id(batch.webhook_id, "event-notification").encode()
     parts = [start, instant(now).encode(), to_id, name, to_id_again, name, to_total, b"%d" % batch.last]
-    for owed in batch.owed:
+    all_around = [_around(owed.event, content, base) for owed in batch.owed]
+    for owed, around in zip(batch.owed, all_around, strict=True):
         if batch.skipped and owed.number == batch.first:
             first = event_parameter(owed, content, base, skipped=batch.skipped)
             parts += (to_events, orjson.dumps(first))
         else:
-            before, after = _around_number(owed.report_id, owed.accepted_at, content, base)
-            parts += (to_events, before, b"%d" % owed.number, after)
+            parts += (to_events, around.before_number, b"%d" % owed.number, around.after_number)
         to_events = b","
     parts.append(to_entries)
     if content == "full-resource":
-        for owed in batch.owed:
-            before, *after_report = _around_report(
-                owed.report_id, owed.version, owed.interaction, owed.accepted_at, base
-            )
-            parts += (b",", before, owed.body, *after_report) if after_report else (b",", before)
+        for owed, around in zip(batch.owed, all_around, strict=True):
+            if around.after_report is None:
+                parts += (b",", around.before_report)
+            else:
+                parts += (b",", around.before_report, owed.event.body or b"", around.after_report)
     parts.append(end)
     return b"".join(parts)
 
@@ -84,25 +84,24 @@ def _frame(subscription: str, content: Content | None, topic: str | None, base: 
     return *pieces[:-1], pieces[-1].removesuffix(before_end), before_end
 
 
-@lru_cache(_EVENTS)
-def _around_number(report_id: str, accepted_at: datetime, content: Content | None, base: str) -> _Pieces:
-    event = _any_event(report_id=report_id, accepted_at=accepted_at)
-    return _cut(orjson.dumps(event_parameter(event, content, base)), b"%d" % _NUMBER)
+def _around(event: Event, content: Content | None, base: str) -> Around:
+    """Return what stands around an event, which keeps it."""
+    found = event.around.get((content, base))
+    if found is None:
+        found = event.around[content, base] = _written_around(event, content, base)
+    return found
 
 
-@lru_cache(_EVENTS)
-def _around_report(
-    report_id: str, version: int, interaction: Interaction, accepted_at: datetime, base: str
-) -> _Pieces:
-    """Return what stands before and after a report in its entry; the whole entry when it carries none."""
-    event = _any_event(report_id=report_id, version=version, interaction=interaction, accepted_at=accepted_at)
-    text = orjson.dumps(report_entry(event, base))
-    return (text,) if interaction == "delete" else _cut(text, _BODY)
+def _written_around(event: Event, content: Content | None, base: str) -> Around:
+    marked = replace(event, body=_BODY)
+    number = _cut(orjson.dumps(event_parameter(Owed(_NUMBER, marked), content, base)), b"%d" % _NUMBER)
+    entry = orjson.dumps(report_entry(marked, base))
+    before, *after = (entry,) if event.interaction == "delete" else _cut(entry, _BODY)
+    return Around(number[0], number[1], before, after[0] if after else None)
 
 
-def _any_event(**known: Any) -> Owed:
-    unknown: dict[str, Any] = {"report_id": "", "version": 1, "interaction": "create", "accepted_at": _TIME}
-    return Owed(number=_NUMBER, body=_BODY, **unknown | known)
+def _any_event() -> Owed:
+    return Owed(_NUMBER, Event("", "", 1, "create", _TIME, 0, _BODY))
 
 
 def _cut(text: bytes, *marks: bytes) -> _Pieces:

@@ -102,7 +102,7 @@ def events_history(
     status = _parameters(at_level, kind="query-event", owed=owed, errors=errors, base=base, now=now)
     entries = [status_entry(standing.channel, status, base)]
     if level == "full-resource":
-        entries += [report_entry(each, base) for each in owed]
+        entries += [report_entry(each.event, base) for each in owed]
     return history_bundle(entries, now)
 
 

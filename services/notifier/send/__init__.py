@@ -6,7 +6,7 @@ exchange   bytes out, status and headers back, on kept connections
 client     request -> answer, never an exception
 claims     due lanes leased, with their plan fixed in the same statement
 loading    what they carry: channels, and of what they owe as much as one turn takes
-bodies     the reports used last, for one event goes to many
+events     those used last with their reports, for one goes to many
 latest     what is passed over for whoever wants the latest only
 gaps       numbers that were passed over: nothing is owed for those
 jumps      the wall clock put forward or back, and what waits moved with it

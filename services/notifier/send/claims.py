@@ -19,8 +19,8 @@ from services.notifier import tables as t
 from services.notifier.hot import Hot, hot, listed, moment
 from services.notifier.model import Batch, Channel, LaneState, Resend
 from services.notifier.record.lane import AHEAD, LONG, Lane
-from services.notifier.send.bodies import Bodies
 from services.notifier.send.endpoints import WEBSOCKET
+from services.notifier.send.events import Events
 from services.notifier.send.gaps import at_gap, step_over
 from services.notifier.send.latest import keep_skipped
 from services.notifier.send.loading import AtHand, load
@@ -66,7 +66,7 @@ class Terms:
     """Seconds."""
     bundle_bytes: int
     """Most bytes of a notification Bundle that carries more than one report."""
-    bodies: Bodies = field(default_factory=Bodies)
+    events: Events = field(default_factory=Events)
 
 
 async def claim(database: Database, clock: Clock, room: Room, terms: Terms) -> list[Claimed]:
@@ -103,7 +103,7 @@ async def claim_in(
     if not rows:
         return []
     lanes = _planned([(_lane(row, claim_id), row.batch_size) for row in rows], room)
-    loaded = await load(connection, lanes, terms.bodies, at_hand, most_bytes=terms.bundle_bytes)
+    loaded = await load(connection, lanes, terms.events, at_hand, most_bytes=terms.bundle_bytes)
     again = await load_resends(connection, lanes)
     claimed = [
         Claimed(each.lane, each.channel, leased_at, each.batches, again.get(name, ()))

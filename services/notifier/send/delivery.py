@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Sequence
 from schemas.event import ReportEvent
 from services.clock import Clock
 from services.database import Connection, Database
+from services.notifier.model import Owed
 from services.notifier.record.recorder import record, record_in
 from services.notifier.record.turn import Turn
 from services.notifier.send.claims import Claimed, Room, Terms, claim_in, extend
 from services.notifier.send.deliverer import Deliverer, Pool, pool_of
-from services.notifier.send.loading import AtHand, Number
+from services.notifier.send.loading import AtHand
 from services.notifier.send.notices import announce
 from services.notifier.send.sender import Sender
 from services.wakeup import Wakeup
@@ -42,23 +43,14 @@ class Outgoing:
         self.connection = connection
         self._delivery = delivery
         self._holding = holding
-        self._at_hand: dict[str, dict[int, Number]] = {}
+        self._at_hand: dict[str, dict[int, Owed]] = {}
         self.claimed: list[Claimed] = []
         self.left_some = False
 
     def at_hand(self, subscription: str, number: int, event: ReportEvent) -> None:
         """Have what a number that this transaction has given is for at hand, for when it is sent."""
-        self._delivery.terms.bodies.keep(event.id, event.body)
-        self._at_hand.setdefault(subscription, {})[number] = Number(
-            subscription,
-            number,
-            event.id,
-            event.report_id,
-            event.version,
-            event.interaction,
-            event.time,
-            len(event.body),
-        )
+        owed = Owed(number, self._delivery.terms.events.of(event))
+        self._at_hand.setdefault(subscription, {})[number] = owed
 
     async def lease_due(self) -> None:
         """Lease what is due, once; whatever there is no room for here is announced to the other notifiers."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -33,6 +33,8 @@ _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 _NAME: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _PLACES: Final = 4096
+_LARGE: Final = 2**14
+"""Bytes of a body that is not worth copying."""
 """Most endpoints whose description is kept; one that was forgotten is made again."""
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 
@@ -77,7 +79,7 @@ class Wire:
         origin, target = _split(request.url)
         place = self._place(origin)
         lines = [f"{request.method} {target} HTTP/1.1", f"Host: {place.headers['Host']}"]
-        sent = _head(lines, request.headers, len(request.body)) + request.body
+        sent = _buffers(_head(lines, request.headers, len(request.body)), request.body)
         connection, kept = await self._connected(place)
         try:
             return await self._talk(connection, sent)
@@ -109,14 +111,14 @@ class Wire:
                 return connection, True
             _abort(connection)  # it said something unasked: that is no answer to what is sent now
 
-    async def _talk(self, connection: Connection, sent: bytes) -> Reply:
+    async def _talk(self, connection: Connection, sent: Sequence[bytes]) -> Reply:
         protocol = connection.protocol
         assert protocol is not None
         assert protocol.transport is not None
         transport = protocol.transport
         try:
             protocol.set_response_params(read_until_eof=True, auto_decompress=False)
-            transport.write(sent)
+            transport.writelines(sent)
             message, body = await protocol.read()
             while 100 <= message.code < 200 and message.code != 101:
                 message, body = await protocol.read()
@@ -159,6 +161,11 @@ def _split(url: str) -> tuple[str, str]:
     if not target.startswith("/"):
         target = f"/{target}"
     return origin, target if _PLAIN.fullmatch(target) else quote(target, safe=_VISIBLE)
+
+
+def _buffers(head: bytes, body: bytes) -> Sequence[bytes]:
+    # One buffer is written sooner than two; but to copy a large body takes longer than that.
+    return (head, body) if len(body) > _LARGE else (head + body,)
 
 
 def _head(lines: list[str], headers: Iterable[tuple[str, str]], length: int) -> bytes:

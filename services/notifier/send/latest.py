@@ -8,7 +8,7 @@ is sent, so batches that are fixed never change; nothing is skipped that the new
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
@@ -67,7 +67,7 @@ def plan(lane: Lane, told: Sequence[Told]) -> Latest:
     last = first
     while last - first + 1 < lane.plan_size and last + 1 in there and last + 1 not in gone:
         last += 1
-    planned = replace(lane, next_number=first, plan_first=first, plan_last=last)
+    planned = lane._replace(next_number=first, plan_first=first, plan_last=last)
     return Latest(planned, {number: gone[number] for number in range(lane.next_number, first)})
 
 

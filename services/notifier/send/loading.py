@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 import sqlalchemy as sa
 
 from schemas.event import Interaction
-from services.database import Connection, UtcDateTime
+from services.database import Connection, UtcDateTime, utc
 from services.notifier.hot import hot, listed
-from services.notifier.model import Batch, Channel, LaneState, Owed, Status
+from services.notifier.model import Batch, Channel, Event, LaneState, Owed, Status
 from services.notifier.record.lane import MOST_NUMBERS, Lane
-from services.notifier.send.bodies import Bodies
+from services.notifier.send.events import Events
 from services.notifier.send.latest import Latest, latest, skipped_before
 
 MOST_BYTES: Final = 2**20
@@ -64,7 +63,7 @@ _OWED = hot(
         sa.column("report_id"),
         sa.column("version"),
         sa.column("interaction"),
-        sa.column("accepted_at", UtcDateTime()),
+        sa.column("accepted_at"),  # as the database has it: most rows are of events that are at hand
         sa.column("size"),
     ],
     sqlite={
@@ -84,19 +83,6 @@ _OWED = hot(
 _BODIES = hot("SELECT event_id, body FROM event WHERE event_id {ids}")
 
 
-class Number(NamedTuple):
-    """A row of `_OWED`."""
-
-    subscription_id: str
-    number: int
-    event_id: str
-    report_id: str
-    version: int
-    interaction: Interaction
-    accepted_at: datetime
-    size: int
-
-
 @dataclass(frozen=True, slots=True)
 class Load:
     """What one lane carries: no batch when its turn is a handshake."""
@@ -109,12 +95,12 @@ class Load:
     """What is not sent because the subscription wants the latest only."""
 
 
-AtHand: TypeAlias = Mapping[str, Mapping[int, Number]]
+AtHand: TypeAlias = Mapping[str, Mapping[int, Owed]]
 """Numbers that this very transaction has given, by subscription."""
 
 
 async def load(
-    connection: Connection, lanes: Sequence[Lane], bodies: Bodies, at_hand: AtHand, *, most_bytes: int
+    connection: Connection, lanes: Sequence[Lane], events: Events, at_hand: AtHand, *, most_bytes: int
 ) -> dict[str, Load]:
     """Return what each of these lanes carries, by subscription; one that was deleted meanwhile is left out.
 
@@ -132,23 +118,23 @@ async def load(
     }
     lanes = [passed[lane.subscription].lane if lane.subscription in passed else lane for lane in lanes]
     before = {name: await skipped_before(connection, each) for name, each in passed.items()}
-    owed = await _owed(connection, [lane for lane in lanes if lane.subscription in channels], at_hand)
-    chosen, left, known = [], MOST_BYTES_AT_ONCE, set[str]()
+    owed = await _owed(connection, [lane for lane in lanes if lane.subscription in channels], events, at_hand)
+    chosen, left, carried = [], MOST_BYTES_AT_ONCE, set[Event]()
     for lane in lanes:
         if lane.subscription in channels:
             carries = _carries_reports(channels[lane.subscription])
             there = owed.get(lane.subscription, {})
             planned = lane.cut(_sizes(there, carries=carries), most_bytes - AROUND_BUNDLE)
-            batches, size = choose(planned, there, known, min(left, MOST_BYTES) if carries else None)
+            batches, size = choose(planned, there, carried, min(left, MOST_BYTES) if carries else None)
             chosen.append((planned, batches))
             left -= size
-    reports = await _reports(connection, known, bodies)
+    await _carry(connection, carried, events)
     return {
         lane.subscription: Load(
             lane,
             channels[lane.subscription],
             [
-                _batch(lane.subscription, batch, reports, 0 if place else before.get(lane.subscription, 0))
+                Batch(lane.subscription, batch, 0 if place else before.get(lane.subscription, 0))
                 for place, batch in enumerate(batches)
             ],
             passed.get(lane.subscription),
@@ -157,16 +143,16 @@ async def load(
     }
 
 
-def _sizes(owed: Mapping[int, Number], *, carries: bool) -> dict[int, int]:
+def _sizes(owed: Mapping[int, Owed], *, carries: bool) -> dict[int, int]:
     """Return how many bytes each number takes in a Bundle, at most."""
-    return {number: AROUND_REPORT + each.size * carries for number, each in owed.items()}
+    return {number: AROUND_REPORT + each.event.size * carries for number, each in owed.items()}
 
 
 async def _owed(
-    connection: Connection, lanes: Sequence[Lane], at_hand: AtHand
-) -> dict[str, dict[int, Number]]:
+    connection: Connection, lanes: Sequence[Lane], events: Events, at_hand: AtHand
+) -> dict[str, dict[int, Owed]]:
     windows = [numbers for lane in lanes if (numbers := window(lane)) is not None]
-    found: dict[str, dict[int, Number]] = {}
+    found: dict[str, dict[int, Owed]] = {}
     wanted = []
     for of, first, last in windows:
         there = at_hand.get(of, {})
@@ -181,10 +167,19 @@ async def _owed(
     else:
         ids, firsts, lasts = (list(column) for column in zip(*wanted, strict=True))
         rows = await connection.execute(_OWED.postgresql, {"ids": ids, "firsts": firsts, "lasts": lasts})
-    for row in rows:
-        number = Number(*row)
-        found.setdefault(number.subscription_id, {})[number.number] = number
+    for of, number, event_id, *values in rows:
+        event = events.get(event_id)
+        if event is None:
+            event = _event(event_id, *values)
+            events.keep(event)
+        found.setdefault(of, {})[number] = Owed(number, event)
     return found
+
+
+def _event(
+    event_id: str, report_id: str, version: int, interaction: Interaction, accepted_at: Any, size: int
+) -> Event:
+    return Event(event_id, report_id, version, interaction, utc(accepted_at), size)
 
 
 def window(lane: Lane) -> tuple[str, int, int] | None:
@@ -200,68 +195,41 @@ def window(lane: Lane) -> tuple[str, int, int] | None:
 
 
 def choose(
-    lane: Lane, owed: Mapping[int, Number], known: set[str], at_most: int | None
-) -> tuple[list[list[Number]], int]:
-    """Return the next batches of a lane, and how many bytes of reports they add to those of the `known` events.
+    lane: Lane, owed: Mapping[int, Owed], carried: set[Event], at_most: int | None
+) -> tuple[list[list[Owed]], int]:
+    """Return the next batches of a lane, and how many bytes of reports they add to those `carried` anyway.
 
     `at_most` bounds the bytes, but the next batch is always among them; `None`: nothing is carried. The events of
-    the batches are added to those known. A batch of which something is not there ends the turn before it.
+    the batches are added to those carried. A batch of which something is not there ends the turn before it.
     """
-    batches: list[list[Number]] = []
+    batches: list[list[Owed]] = []
     total = 0
     for first, last in lane.batches():
         batch = [owed[number] for number in range(first, last + 1) if number in owed]
         if len(batch) <= last - first:
             break
         if at_most is not None:
-            new = {each.event_id: each.size for each in batch if each.event_id not in known}
-            size = sum(new.values())
+            new = {each.event for each in batch}.difference(carried)
+            size = sum(event.size for event in new)
             if batches and total + size > at_most:
                 break
             total += size
-            known.update(new)
+            carried |= new
         batches.append(batch)
     return batches, total
 
 
-async def _reports(connection: Connection, events: set[str], bodies: Bodies) -> dict[str, bytes]:
-    """Return the reports of these events, by event id."""
-    found = {}
-    missing = []
-    for event_id in events:
-        body = bodies.get(event_id)
-        if body is None:
-            missing.append(event_id)
-        else:
-            found[event_id] = body
+async def _carry(connection: Connection, carried: Iterable[Event], events: Events) -> None:
+    """Have these events carry their reports."""
+    missing = {event.id: event for event in carried if event.body is None}
     if missing:
-        rows = await connection.execute(_BODIES.of(connection), {"ids": listed(connection, missing)})
+        rows = await connection.execute(_BODIES.of(connection), {"ids": listed(connection, [*missing])})
         for event_id, body in rows:
-            found[event_id] = body
-            bodies.keep(event_id, body)
-    return found
+            events.carry(missing[event_id], body)
 
 
 def _carries_reports(channel: Channel) -> bool:
     return channel.mime is not None if channel.kind == "classic" else channel.content == "full-resource"
-
-
-def _batch(subscription: str, batch: Sequence[Number], reports: Mapping[str, bytes], skipped: int) -> Batch:
-    return Batch(
-        subscription,
-        [
-            Owed(
-                each.number,
-                each.report_id,
-                each.version,
-                each.interaction,
-                each.accepted_at,
-                reports.get(each.event_id, b""),
-            )
-            for each in batch
-        ],
-        skipped,
-    )
 
 
 def channel_of(row: Any) -> Channel:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from services.database import Connection, UtcDateTime
 from services.notifier.hot import hot, listed
-from services.notifier.model import Batch, Owed, Resend
+from services.notifier.model import Batch, Event, Owed, Resend
 from services.notifier.record.lane import AHEAD, Lane
 
 AT_ONCE = 8
@@ -22,7 +22,7 @@ AT_ONCE = 8
 _FEW = "FROM resend WHERE subscription_id = w.id ORDER BY tries, number LIMIT :most"
 _NEXT = hot(
     """
-    SELECT r.subscription_id, r.number, r.tries, e.report_id, e.version, e.interaction, e.accepted_at, e.body
+    SELECT r.subscription_id, r.number, r.tries, e.event_id, e.report_id, e.version, e.interaction, e.accepted_at, e.body
     FROM {next_ones}
     JOIN notification n ON n.subscription_id = r.subscription_id AND n.number = r.number
     JOIN event e ON e.seq = n.event_seq
@@ -32,6 +32,7 @@ _NEXT = hot(
         sa.column("subscription_id"),
         sa.column("number"),
         sa.column("tries"),
+        sa.column("event_id"),
         sa.column("report_id"),
         sa.column("version"),
         sa.column("interaction"),
@@ -80,11 +81,13 @@ def _most(lane: Lane) -> int:
 
 def owed_of(row: Any) -> Owed:
     """Return the notification from a row of `notification` and `event`."""
-    return Owed(
-        number=row.number,
-        report_id=row.report_id,
-        version=row.version,
-        interaction=row.interaction,
-        accepted_at=row.accepted_at,
-        body=row.body,
+    event = Event(
+        row.event_id,
+        row.report_id,
+        row.version,
+        row.interaction,
+        row.accepted_at,
+        len(row.body),
+        row.body,
     )
+    return Owed(row.number, event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from services import logs, metrics
 from services.clock import Clock
@@ -176,14 +176,14 @@ class Sender:
         match verdict:
             case Delivered():
                 _moved(turn, Cause.GREETED)
-                turn.lane = replace(turn.lane, state=LaneState.OPEN, retry=0)
+                turn.lane = turn.lane._replace(state=LaneState.OPEN, retry=0)
             case RetryLater(seconds=seconds):
                 turn.wait = seconds
-                turn.lane = replace(turn.lane, retry=turn.lane.retry + 1)
+                turn.lane = turn.lane._replace(retry=turn.lane.retry + 1)
             case Park():
                 _moved(turn, Cause.NOT_GREETED)
                 turn.asleep = True
-                turn.lane = replace(turn.lane, state=LaneState.HELD)
+                turn.lane = turn.lane._replace(state=LaneState.HELD)
 
     async def _send(self, turn: Turn, batch: Batch) -> bool:
         at = self.clock.now()
@@ -203,8 +203,8 @@ class Sender:
         turn.lane = turn.lane.after(verdict, batch.first, batch.last)
         if isinstance(verdict, Delivered):
             now = self.clock.now()
-            for owed in batch.owed:
-                metrics.END_TO_END_SECONDS.observe((now - owed.accepted_at).total_seconds())
+            ages = ((now - owed.event.accepted_at).total_seconds() for owed in batch.owed)
+            metrics.END_TO_END_SECONDS.observe_all(ages)
         match verdict:
             case Delivered() | GiveUp():
                 if was is LaneState.PARKED:

@@ -52,7 +52,7 @@ _NUMBERS = (
     .limit(MOST_EVENTS)
 )
 _EVENTS = (
-    sa.select(_n.number, _e.report_id, _e.version, _e.type, _e.interaction, _e.accepted_at, _e.body)
+    sa.select(_n.number, _e.event_id, _e.report_id, _e.version, _e.interaction, _e.accepted_at, _e.body)
     .join(t.event, _e.seq == _n.event_seq)
     .where(
         _n.subscription_id == sa.bindparam("of"),
