@@ -7,6 +7,7 @@ is then these pieces with the values between. The pieces are small, for a report
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -14,6 +15,7 @@ from typing import Final, TypeAlias
 
 import orjson
 
+from schemas.event import Interaction
 from services.notifier.model import Around, Batch, Channel, Content, Event, Owed, Status
 from services.notifier.render.backport import (
     event_parameter,
@@ -28,6 +30,9 @@ from services.notifier.render.backport import (
 _NUMBER: Final = 10**30
 """No event has this number, and none was accepted at this time."""
 _TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
+_INSTANT: Final = instant(_TIME).encode()
+_ID: Final = b"report-%d" % (_NUMBER + 2)
+_VERSION: Final = b"%d" % (_NUMBER + 3)
 _BODY: Final = orjson.dumps(f"body {_NUMBER}")
 _FRAMES: Final = 2_000
 """Most that are kept: a kilobyte or less apiece."""
@@ -93,15 +98,39 @@ def _around(event: Event, content: Content | None, base: str) -> Around:
 
 
 def _written_around(event: Event, content: Content | None, base: str) -> Around:
-    marked = replace(event, body=_BODY)
-    number = _cut(orjson.dumps(event_parameter(Owed(_NUMBER, marked), content, base)), b"%d" % _NUMBER)
-    entry = orjson.dumps(report_entry(marked, base))
-    before, *after = (entry,) if event.interaction == "delete" else _cut(entry, _BODY)
+    its_own = (
+        (_ID, event.report_id.encode()),
+        (_VERSION, b"%d" % event.version),
+        (_INSTANT, instant(event.accepted_at).encode()),
+    )
+    number, after_number, report, after_report = _around_any(event.interaction, content, base)
+    return Around(
+        number,
+        _filled(after_number, its_own),
+        _filled(report, its_own),
+        None if after_report is None else _filled(after_report, its_own),
+    )
+
+
+def _filled(text: bytes, values: Iterable[tuple[bytes, bytes]]) -> bytes:
+    for mark, value in values:
+        text = text.replace(mark, value)
+    return text
+
+
+@lru_cache(_FRAMES)
+def _around_any(interaction: Interaction, content: Content | None, base: str) -> Around:
+    """Return what stands around an event whose id, version and time are marks."""
+    event = replace(_any_event().event, interaction=interaction)
+    number = _cut(orjson.dumps(event_parameter(Owed(_NUMBER, event), content, base)), b"%d" % _NUMBER)
+    entry = orjson.dumps(report_entry(event, base))
+    before, *after = (entry,) if interaction == "delete" else _cut(entry, _BODY)
     return Around(number[0], number[1], before, after[0] if after else None)
 
 
 def _any_event() -> Owed:
-    return Owed(_NUMBER, Event("", "", 1, "create", _TIME, 0, _BODY))
+    event = Event("", _ID.decode(), int(_VERSION), "create", _TIME, 0, _BODY)
+    return Owed(_NUMBER, event)
 
 
 def _cut(text: bytes, *marks: bytes) -> _Pieces:
