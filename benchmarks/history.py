@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 LANES = 1_000
 AT_ONCE = 64
-ROUNDS = 8
+ROUNDS = 12
 FEW = 100
 """Events behind every lane at first: enough for each lane to have pages of its own."""
 SLOWER = 1.5
@@ -56,20 +56,30 @@ async def measure(result: Result, quick: bool) -> None:
 
 
 async def _measure(result: Result, somewhere: Place, backend: Backend, finished: int) -> None:
+    few, many = [await _filled(somewhere, backend, events) for events in (FEW, FEW + finished // LANES)]
+    for bench in (few, many):
+        await bench.round()  # warm
+        bench.forget()
+    # In turn: what else the machine does changes from minute to minute, and filling takes many.
+    for _ in range(ROUNDS):
+        await few.round()
+        await many.round()
+    before, after = few.medians(), many.medians()
+    for step, first in before.items():
+        result.at_most(f"{backend}, {finished:,} behind: {step}", after[step], "ms", first * SLOWER, first)
+    result.figure(f"{backend}: one round of the pruner, at most", await prune(many.database), "ms")
+    for bench in (few, many):
+        await bench.database.close()
+
+
+async def _filled(somewhere: Place, backend: Backend, events: int) -> Bench:
+    """Return a bench with so many events behind every lane."""
     database = notifier.open_database(Settings(notifier_database_url=somewhere.database(backend)))
     await notifier.MIGRATIONS.upgrade(database)
     load = Load(LANES, 1, "id-only", 1)
     names = await backlog.subscribe(database, SystemClock(), load, ["http://127.0.0.1:9"])
-    await fill(database, backend, FEW)
-    bench = Bench(database, names)
-    await bench.rounds(2)  # warm
-    before = await bench.rounds(ROUNDS)
-    await fill(database, backend, finished // LANES)
-    after = await bench.rounds(ROUNDS)
-    for step, first in before.items():
-        result.at_most(f"{backend}, {finished:,} behind: {step}", after[step], "ms", first * SLOWER, first)
-    result.figure(f"{backend}: one round of the pruner, at most", await prune(database), "ms")
-    await database.close()
+    await fill(database, backend, events)
+    return Bench(database, names)
 
 
 class Bench:
@@ -77,27 +87,33 @@ class Bench:
 
     def __init__(self, database: Database, names: list[str]) -> None:
         """Take a database with these Subscriptions, all idle."""
-        self._database = database
+        self.database = database
         self._names = tuple(names)
         self._clock = SystemClock()
         self._at: dict[int, int | None] = {0: None}
         self._position = 0
         self._reports = Reports(SMALL)
+        self.forget()
 
-    async def rounds(self, count: int) -> dict[str, float]:
-        """Return the median milliseconds of each step: one event for all lanes, one claim, one record."""
-        enqueued: list[float] = []
-        leased: list[float] = []
-        recorded: list[float] = []
-        for _ in range(count):
-            await self._timed(enqueued, self._enqueue())
-            for _ in range(LANES // AT_ONCE + 1):
-                claimed = await self._timed(leased, self._claim())
-                await self._timed(recorded, self._record(claimed))
+    def forget(self) -> None:
+        """Begin the measurement anew."""
+        self._enqueued: list[float] = []
+        self._leased: list[float] = []
+        self._recorded: list[float] = []
+
+    async def round(self) -> None:
+        """Take in one event for all lanes, then claim and record until nothing is owed."""
+        await self._timed(self._enqueued, self._enqueue())
+        for _ in range(LANES // AT_ONCE + 1):
+            claimed = await self._timed(self._leased, self._claim())
+            await self._timed(self._recorded, self._record(claimed))
+
+    def medians(self) -> dict[str, float]:
+        """Return the median milliseconds of each step."""
         return {
-            f"enqueue for {LANES:,} lanes": statistics.median(enqueued),
-            f"claim {AT_ONCE} lanes": statistics.median(leased),
-            f"record {AT_ONCE} lanes": statistics.median(recorded),
+            f"enqueue for {LANES:,} lanes": statistics.median(self._enqueued),
+            f"claim {AT_ONCE} lanes": statistics.median(self._leased),
+            f"record {AT_ONCE} lanes": statistics.median(self._recorded),
         }
 
     async def _timed(self, times: list[float], step: Awaitable[T]) -> T:
@@ -114,12 +130,12 @@ class Bench:
             previous_facets=None, body=self._reports.make(self._position),
         )  # fmt: skip
         batch = [Matched(Record(0, self._position, event), self._names)]
-        self._at |= (await enqueue(self._database, self._clock, "bench", self._at, batch)).positions
+        self._at |= (await enqueue(self.database, self._clock, "bench", self._at, batch)).positions
         self._position += 1
 
     async def _claim(self) -> list[Claimed]:
         return await claim(
-            self._database, self._clock, Room(AT_ONCE, 0, (), lambda _endpoint: AT_ONCE), Terms(90, 2**20)
+            self.database, self._clock, Room(AT_ONCE, 0, (), lambda _endpoint: AT_ONCE), Terms(90, 2**20)
         )
 
     async def _record(self, claimed: list[Claimed]) -> None:
@@ -134,7 +150,7 @@ class Bench:
                 turn.lane = turn.lane.after(Delivered(), batch.first, batch.last)
             turns.append(turn)
         if turns:
-            await record(self._database, self._clock, turns)
+            await record(self.database, self._clock, turns)
 
 
 async def fill(database: Database, backend: Backend, events: int) -> None:
