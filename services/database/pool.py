@@ -105,6 +105,9 @@ class Pool:
                 if session in self._idle:
                     raise
                 continue  # the server has gone, and may be back
+            except BaseException:
+                await session.close()  # it may have begun all the same, and would keep its lock
+                raise
             return session
         session = await self._connect()
         try:

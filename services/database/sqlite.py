@@ -83,7 +83,12 @@ class SqliteSession:
         self._everything_aside = aside
         self._changes = raw.total_changes
         self._thread: ThreadPoolExecutor | None = None
-        self.usable = True
+        self._closed = False
+
+    @property
+    def usable(self) -> bool:
+        """Tell whether another transaction may be begun: not inside one that could not be undone."""
+        return not self._closed and not self._raw.in_transaction
 
     async def begin(self) -> None:
         """Begin a transaction, once a writer in another process has ended its own."""
@@ -149,7 +154,7 @@ class SqliteSession:
 
     async def close(self) -> None:
         """Close the file; what is not committed is undone."""
-        self.usable = False
+        self._closed = True
         try:
             await self._aside(self._raw.close)
         finally:

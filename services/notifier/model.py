@@ -98,6 +98,17 @@ class Event:
     around: dict[tuple[Content | None, str], Around] = field(default_factory=dict, repr=False)
     """What stands around it in Bundles, by payload level and base; `render.notification` writes it."""
 
+    @property
+    def report(self) -> bytes:
+        """The report.
+
+        Raises:
+            LookupError: nobody has had it carried; nothing may go out in its place.
+        """
+        if self.body is None:
+            raise LookupError(f"the report of event {self.id} was not read")
+        return self.body
+
 
 class Owed(NamedTuple):
     """One notification: an event under the number this subscription knows it by."""

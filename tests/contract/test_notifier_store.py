@@ -16,6 +16,7 @@ from services.notifier.record.recorder import record
 from services.notifier.record.turn import Tried, Turn
 from services.notifier.record.verdict import Delivered
 from services.notifier.send.claims import Claimed, Room, Terms, claim, extend
+from services.notifier.send.events import Events
 from services.notifier.send.loading import AROUND_BUNDLE, AROUND_REPORT
 from services.notifier.send.notices import Notices
 from services.notifier.tables import metadata
@@ -162,6 +163,28 @@ async def test_batches_are_bounded_in_bytes_when_they_are_fixed_and_never_after(
     await store.take_in(0, 7, list(range(8, 13)), made.id)
     (later,) = await claim(other.database, other.clock, room(10, 10), Terms(90, 2**20))
     assert [(b.first, b.last) for b in later.batches] == [(8, 12)]
+
+
+async def test_every_lane_carries_its_reports_however_few_events_are_kept_at_hand(
+    store: NotifierStore,
+) -> None:
+    """The last lane is owed what the first one is, and by then that has gone from those at hand."""
+    made = [await store.subscribe(topic=True) for _ in range(3)]
+    first, between, last = sorted(each.id for each in made)
+    for each in made:
+        await store.set_lane(each.id, state=LaneState.OPEN, due_at=None)
+    await store.take_in(0, 0, [1, 2], first, last)
+    await store.take_in(0, 2, list(range(3, 13)), between)
+    few = Events(at_most=3 * 2**11)
+    claimed = await claim(store.database, store.clock, room(10, 10), Terms(90, 2**20, few))
+    carried = {
+        each.lane.subscription: [
+            (owed.number, owed.event.report) for batch in each.batches for owed in batch.owed
+        ]
+        for each in claimed
+    }
+    assert carried[first] == carried[last] == [(number, event(number).body) for number in (1, 2)]
+    assert carried[between] == [(number - 2, event(number).body) for number in range(3, 13)]
 
 
 async def test_a_report_that_is_too_large_for_a_bundle_goes_alone(store: NotifierStore) -> None:

@@ -76,3 +76,17 @@ def test_pieces_make_what_the_definition_makes(
 def test_the_id_of_a_status_is_a_version_5_uuid_of_its_name(name: str) -> None:
     namespace = uuid.UUID("5b2f7f0e-2f35-5d0c-9a54-0f3c1b6f7c11")
     assert status_id(name, "handshake") == str(uuid.uuid5(namespace, f"{name}/handshake"))
+
+
+def test_an_id_that_looks_like_what_bundles_are_cut_by_stays_as_it_is() -> None:
+    channel = Channel("s", "topic", Status.ACTIVE, "https://e", "application/fhir+json", "full-resource", "t")
+    for report in (str(10**30 + n) for n in range(5)):
+        event = Event("e", report, 7, "update", datetime(2026, 3, 1, tzinfo=UTC), 2, b"{}")
+        text = notification_bundle(
+            channel, Batch("s", [Owed(1, event)]), base="https://b", now=event.accepted_at
+        )
+        entry = orjson.loads(text)["entry"][1]
+        assert (entry["fullUrl"], entry["request"]["url"]) == (
+            f"https://b/MeasureReport/{report}",
+            f"MeasureReport/{report}",
+        )

@@ -107,7 +107,7 @@ def report_entry(event: Event, base: str) -> dict[str, Any]:
     method, status = _REQUESTS[event.interaction]
     entry: dict[str, Any] = {"fullUrl": f"{base}/MeasureReport/{event.report_id}"}
     if event.interaction != "delete":
-        entry["resource"] = orjson.Fragment(event.body or b"")
+        entry["resource"] = orjson.Fragment(event.report)
     entry["request"] = {
         "method": method,
         "url": "MeasureReport" if method == "POST" else f"MeasureReport/{event.report_id}",

@@ -17,7 +17,7 @@ def classic_target(channel: Channel, batch: Batch) -> tuple[Literal["POST", "PUT
     (owed,) = batch.owed
     if channel.mime is None:
         return "POST", channel.endpoint, b""
-    return "PUT", _under(channel.endpoint, f"MeasureReport/{owed.event.report_id}"), owed.event.body or b""
+    return "PUT", _under(channel.endpoint, f"MeasureReport/{owed.event.report_id}"), owed.event.report
 
 
 def _under(base: str, path: str) -> str:

@@ -62,7 +62,7 @@ def notification_bundle(channel: Channel, batch: Batch, *, base: str, now: datet
             if around.after_report is None:
                 parts += (b",", around.before_report)
             else:
-                parts += (b",", around.before_report, owed.event.body or b"", around.after_report)
+                parts += (b",", around.before_report, owed.event.report, around.after_report)
     parts.append(end)
     return b"".join(parts)
 
@@ -99,9 +99,9 @@ def _around(event: Event, content: Content | None, base: str) -> Around:
 
 def _written_around(event: Event, content: Content | None, base: str) -> Around:
     its_own = (
-        (_ID, event.report_id.encode()),
         (_VERSION, b"%d" % event.version),
         (_INSTANT, instant(event.accepted_at).encode()),
+        (_ID, event.report_id.encode()),  # last: a payer chose it, and it may look like one of the marks
     )
     number, after_number, report, after_report = _around_any(event.interaction, content, base)
     return Around(

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from schemas.event import ReportEvent
 from services.clock import Clock
 from services.database import Connection, Database
-from services.notifier.model import Owed
+from services.notifier.model import Event, Owed
 from services.notifier.record.recorder import record, record_in
 from services.notifier.record.turn import Turn
 from services.notifier.send.claims import Claimed, Room, Terms, claim_in, extend
@@ -44,13 +44,16 @@ class Outgoing:
         self._delivery = delivery
         self._holding = holding
         self._at_hand: dict[str, dict[int, Owed]] = {}
+        self._events: dict[str, Event] = {}
         self.claimed: list[Claimed] = []
         self.left_some = False
 
     def at_hand(self, subscription: str, number: int, event: ReportEvent) -> None:
         """Have what a number that this transaction has given is for at hand, for when it is sent."""
-        owed = Owed(number, self._delivery.terms.events.of(event))
-        self._at_hand.setdefault(subscription, {})[number] = owed
+        known = self._events.get(event.id)
+        if known is None:
+            known = self._events[event.id] = self._delivery.terms.events.of(event)
+        self._at_hand.setdefault(subscription, {})[number] = Owed(number, known)
 
     async def lease_due(self) -> None:
         """Lease what is due, once; whatever there is no room for here is announced to the other notifiers."""

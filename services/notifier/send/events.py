@@ -16,7 +16,7 @@ _LARGE: Final = 2**20
 
 
 class Events:
-    """The events used last, with the reports that were read: neither ever changes.
+    """The events used last, with the reports that were read: what they say never changes.
 
     By id, which is an event's own: its row in a database that was restored may be another's.
     """

@@ -33,9 +33,9 @@ _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 _NAME: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _PLACES: Final = 4096
+"""Most endpoints whose description is kept; one that was forgotten is made again."""
 _LARGE: Final = 2**14
 """Bytes of a body that is not worth copying."""
-"""Most endpoints whose description is kept; one that was forgotten is made again."""
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 
 

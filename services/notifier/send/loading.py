@@ -167,11 +167,14 @@ async def _owed(
     else:
         ids, firsts, lasts = (list(column) for column in zip(*wanted, strict=True))
         rows = await connection.execute(_OWED.postgresql, {"ids": ids, "firsts": firsts, "lasts": lasts})
+    # One object an event, whatever goes from those at hand before the last lane has named it.
+    known = {each.event.id: each.event for there in at_hand.values() for each in there.values()}
     for of, number, event_id, *values in rows:
-        event = events.get(event_id)
+        event = known.get(event_id) or events.get(event_id)
         if event is None:
             event = _event(event_id, *values)
             events.keep(event)
+        known[event_id] = event
         found.setdefault(of, {})[number] = Owed(number, event)
     return found
 

@@ -1,6 +1,6 @@
 """Which requests share a transaction? Those that come while another one is under way.
 
-A lone request never waits for company. Clients that each wait for their answer before they ask again are kept
+A lone request waits for nobody, unless others were answered just before it. Clients that each wait for their answer before they ask again are kept
 together: whoever was just answered is given a moment to come back, else half of them would always find the other
 half's transaction under way, and there would be two where one does. When a transaction takes long, since it waits for a lock that another
 process holds say, another may go beside it, where the database has more than one writer.
