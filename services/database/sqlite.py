@@ -109,12 +109,7 @@ class SqliteSession:
 
     async def run(self, text: str, values: Sequence[Any], *, returns: bool) -> Answer:  # noqa: ARG002  # rows must be fetched for a statement to end
         """Execute a statement."""
-        if not self._everything_aside:
-            try:
-                return self._run(text, values)
-            except sqlite3.Error as error:
-                _unless_locked(error)
-        return await self._aside(lambda: self._patiently(lambda: self._run(text, values)))
+        return await self._soon(self._run, text, values)
 
     def _run(self, text: str, values: Sequence[Any]) -> Answer:
         cursor = self._cursor.execute(text, values)
@@ -128,12 +123,7 @@ class SqliteSession:
             rows = [row for answer in answers for row in answer.rows]
             return Answer(rows, len(rows))
 
-        if not self._everything_aside:
-            try:
-                return self._run_many(text, many)
-            except sqlite3.Error as error:
-                _unless_locked(error)
-        return await self._aside(lambda: self._patiently(lambda: self._run_many(text, many)))
+        return await self._soon(self._run_many, text, many)
 
     def _run_many(self, text: str, many: Sequence[Sequence[Any]]) -> Answer:
         return Answer((), self._cursor.executemany(text, many).rowcount)
@@ -141,10 +131,10 @@ class SqliteSession:
     @contextlib.asynccontextmanager
     async def stream(self, text: str, values: Sequence[Any]) -> AsyncIterator[AsyncIterator[Any]]:
         """Execute a query and yield some of its rows at a time."""
-        cursor = await self._soon(lambda: self._raw.execute(text, values))
+        cursor = await self._soon(self._raw.execute, text, values)
 
         async def some() -> AsyncIterator[list[Any]]:
-            while rows := await self._soon(lambda: cursor.fetchmany(_ROWS_AT_A_TIME)):
+            while rows := await self._soon(cursor.fetchmany, _ROWS_AT_A_TIME):
                 yield rows
 
         try:
@@ -161,15 +151,14 @@ class SqliteSession:
             if self._thread is not None:
                 self._thread.shutdown(wait=False)
 
-    async def _soon(self, call: Callable[[], T]) -> T:
+    async def _soon(self, call: Callable[..., T], *values: Any) -> T:
         """Call here, or in the thread when that is the rule or somebody else's lock is in the way."""
-        if self._everything_aside:
-            return await self._aside(lambda: self._patiently(call))
-        try:
-            return call()
-        except sqlite3.Error as error:
-            _unless_locked(error)
-        return await self._aside(lambda: self._patiently(call))
+        if not self._everything_aside:
+            try:
+                return call(*values)
+            except sqlite3.Error as error:
+                _unless_locked(error)
+        return await self._aside(lambda: self._patiently(lambda: call(*values)))
 
     def _patiently(self, call: Callable[[], T]) -> T:
         self._raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}").close()
